@@ -1,0 +1,216 @@
+"""A live character: a sheet, where it is and how it feels now, and what it wants next.
+
+Works with or without a simulation around it. Knows no model and no thread: a Mind (the engine)
+answers for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
+
+from daydream_motives.characters.files import validated
+from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+from daydream_motives.characters.sheet import (
+    CharacterSheet,
+    Fraction,
+    Strict,
+    Text,
+    slug,
+)
+from daydream_motives.errors import DaydreamError, Problem, SheetError
+
+if TYPE_CHECKING:  # for annotations only: at run time nothing below imports what is above
+    from daydream_motives.motives.purposes import Decision
+    from daydream_motives.motives.situation import Situation
+
+STATE_VERSION = 1
+RECENT = 12
+
+
+class Mind(Protocol):
+    """What answers for a character: the engine."""
+
+    def decide(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        deadline_ms: float | None = None,
+    ) -> Decision: ...
+
+    def decide_async(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        deadline_ms: float | None = None,
+    ) -> Awaitable[Decision]: ...
+
+
+class Lived(Strict):
+    """Something the character lived through; `weight` in [0, 1] is how much it mattered."""
+
+    text: Text
+    at: datetime | None = None
+    weight: Fraction = 0.5
+
+
+class _State(Strict):
+    """The save format of a character's live state."""
+
+    schema_version: int = STATE_VERSION
+    id: Text
+    place: Text | None = None
+    activity: Text = ""
+    mood: Text = ""
+    needs: dict[str, Fraction] = Field(default_factory=dict)
+    recent: tuple[Lived, ...] = ()
+    decisions: int = Field(default=0, ge=0)
+    relationships: dict[str, Relationship] = Field(default_factory=dict)
+
+
+class Character:
+    """One character of a game; `id` defaults to the name in lower case.
+
+    Give a `relationships` graph to share ties among many; without one the character has its own.
+    """
+
+    def __init__(
+        self,
+        sheet: CharacterSheet,
+        *,
+        id: str | None = None,
+        relationships: RelationshipGraph | None = None,
+        engine: Mind | None = None,
+    ) -> None:
+        self.sheet = sheet
+        self.id = id or slug(sheet.name)
+        self.relationships = RelationshipGraph() if relationships is None else relationships
+        if self.id not in self.relationships:
+            self.relationships.add_person(Person.of(self.id, sheet))
+        self.engine = engine
+        self.place: str | None = sheet.home
+        self.activity = ""
+        self.mood = ""
+        self.needs = {id: need.level for id, need in sheet.needs.items()}
+        self.recent: list[Lived] = []
+        self.decisions = 0
+
+    @classmethod
+    def load(cls, path: str | Path, **options: Any) -> Character:
+        """A character from a sheet's file; `options` as for Character. Raises SheetError."""
+        return cls(CharacterSheet.load(path), **options)
+
+    def next_purposes(
+        self, situation: Situation | None = None, *, deadline_ms: float | None = None
+    ) -> Decision:
+        """Three ranked purposes for this situation.
+
+        With a deadline (milliseconds from now) the answer comes by then: the model's, or instinct's
+        where the model is late. Without one the model is waited for. Never raises for a model's
+        fault; raises DaydreamError where no engine was given.
+        """
+        return self._mind().decide(self, situation, deadline_ms=deadline_ms)
+
+    async def next_purposes_async(
+        self, situation: Situation | None = None, *, deadline_ms: float | None = None
+    ) -> Decision:
+        """`next_purposes` for asyncio: other tasks run while the model thinks."""
+        return await self._mind().decide_async(self, situation, deadline_ms=deadline_ms)
+
+    def _mind(self) -> Mind:
+        if self.engine is None:
+            raise DaydreamError(
+                f"{self.sheet.name} has no engine to think with",
+                remedy="pass engine=MotiveEngine() to Character, or set character.engine",
+            )
+        return self.engine
+
+    def live(self, hours: float) -> list[str]:
+        """Let in-world time pass over the needs; returns the needs that crossed their line."""
+        crossed = []
+        for id, need in self.sheet.needs.items():
+            before = self.needs[id]
+            self.needs[id] = max(0.0, before - need.decay * hours)
+            if before >= need.line > self.needs[id]:
+                crossed.append(id)
+        return crossed
+
+    def change_needs(self, changes: Mapping[str, float]) -> dict[str, float]:
+        """Move needs, kept within [0, 1]; returns what really changed. Unknown needs are ignored:
+        not everyone has every need."""
+        done = {}
+        for id, delta in changes.items():
+            if id in self.needs:
+                before = self.needs[id]
+                self.needs[id] = min(1.0, max(0.0, before + delta))
+                if change := round(self.needs[id] - before, 6):
+                    done[id] = change
+        return done
+
+    def remember(self, text: str, *, at: datetime | None = None, weight: float = 0.5) -> None:
+        """Keep something lived through; beyond 12 the least weighty and oldest is let go."""
+        self.recent.append(Lived(text=text, at=at, weight=weight))
+        if len(self.recent) > RECENT:
+            worst = min(
+                range(len(self.recent) - 1), key=lambda i: (self.recent[i].weight, i)
+            )
+            del self.recent[worst]
+
+    def recalled(self, now: datetime | None = None) -> Sequence[Lived]:
+        """What is remembered, with weights that halve with every day gone by."""
+        if now is None:
+            return list(self.recent)
+        day = timedelta(days=1)
+        return [
+            lived
+            if lived.at is None
+            else lived.model_copy(
+                update={"weight": lived.weight * 0.5 ** max(0.0, (now - lived.at) / day)}
+            )
+            for lived in self.recent
+        ]
+
+    def save_state(self) -> dict[str, Any]:
+        """The live state as plain data for a game's own save file; the sheet is not in it."""
+        state = _State(
+            id=self.id, place=self.place, activity=self.activity, mood=self.mood,
+            needs=dict(self.needs), recent=tuple(self.recent), decisions=self.decisions,
+            relationships=dict(self.relationships.of(self.id)),
+        )  # fmt: skip
+        return state.model_dump(mode="json")
+
+    def load_state(self, data: Any) -> None:
+        """Take over what `save_state` gave; raises SheetError and changes nothing if it is wrong.
+
+        People of the save who are no longer in the graph are an error too: nothing is dropped.
+        """
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if version != STATE_VERSION:
+            raise SheetError(
+                [Problem("save", "schema_version", repr(version), str(STATE_VERSION))],
+                remedy="load the save with the version of daydream-motives that wrote it",
+            )
+        state = validated(_State, data, "save", SheetError)
+        problems = []
+        if state.id != self.id:
+            problems.append(Problem("save", "id", repr(state.id), repr(self.id)))
+        problems += [
+            Problem("save", f"needs.{id}", "a need", f"one of {', '.join(self.sheet.needs)}")
+            for id in state.needs
+            if id not in self.sheet.needs
+        ]
+        for other, relationship in state.relationships.items():
+            problems += self.relationships.problems(self.id, other, relationship, "save")
+        if problems:
+            raise SheetError(problems)
+        self.place, self.activity, self.mood = state.place, state.activity, state.mood
+        self.needs = {**self.needs, **state.needs}
+        self.recent, self.decisions = list(state.recent), state.decisions
+        for other, relationship in state.relationships.items():
+            self.relationships.set(self.id, other, relationship)

@@ -1,0 +1,338 @@
+"""The façade that games talk to: contexts in, decisions out, by the deadline.
+
+One thread owns the backend. A request with a deadline is answered by it, with instinct where the
+model is late, failed or missing, and says so in its provenance; without a deadline (lockstep) the
+model is waited for and the clock decides nothing. Knows nothing of simulation or training.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, Self
+
+from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request, open_backend
+from daydream_motives.errors import DaydreamError
+from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext, Note, Recollection, build_context
+from daydream_motives.motives.instinct import instinct
+from daydream_motives.motives.purposes import Decision, Provenance, assemble
+from daydream_motives.motives.situation import Situation
+
+if TYPE_CHECKING:
+    from daydream_motives.characters.character import Character
+
+log = logging.getLogger("daydream_motives")
+LoreFor = Callable[[str], Sequence[Note]]
+
+
+class Recorder(Protocol):
+    """What keeps decisions: the journal."""
+
+    def decided(self, decision: Decision, situation: Situation) -> None: ...
+
+    def chosen(self, decision: Decision) -> None: ...
+
+    def resolved(self, decision: Decision) -> None: ...
+
+
+class MotiveEngine:
+    """Answers for characters with a backend, or with instinct where there is none.
+
+    `backend` is an opened Backend or the name of a registered one with a `spec`; with neither, the
+    default model of this machine is opened when first needed. `seed` and each character's count of
+    decisions seed every choice; `namespace` makes the decisions' ids this engine's own. Use as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        backend: Backend | str | None = None,
+        *,
+        spec: BackendSpec | None = None,
+        model: str | None = None,
+        seed: int = 0,
+        budget: int = DEFAULT_BUDGET,
+        recorder: Recorder | None = None,
+        lore: LoreFor | None = None,
+        namespace: str | None = None,
+    ) -> None:
+        self.seed = seed
+        self.namespace = uuid.uuid4().hex if namespace is None else namespace
+        self.budget = budget
+        self.recorder = recorder
+        self.lore = lore
+        self._open: Callable[[], Backend]
+        if backend is None:
+            self._open = lambda: _open_installed(model)
+        elif isinstance(backend, str):
+            self._open = lambda: open_backend(backend, spec or BackendSpec(backend))
+        else:
+            self._open = lambda: backend
+        self._loading: Future[Backend | None] | None = None
+        self._reason = ""
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-motives")
+        self._counted: tuple[Backend, Callable[[str], int]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop thinking and free the model; whoever waits gets instinct. Harmless when repeated."""
+        self._closing.set()
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        loading, self._reason = self._loading, self._reason or "the engine is closed"
+        if loading and loading.done() and not loading.cancelled() and (model := loading.result()):
+            model.close()
+
+    @property
+    def backend(self) -> Backend | None:
+        """The backend, waited for; None where none can be had, for the reason logged once."""
+        return self._ready(None)
+
+    def load(self) -> None:
+        """Begin to load the model in the background, so that the first decision finds it ready."""
+        with self._lock:
+            if self._loading is None and not self._closing.is_set():
+                self._loading = self._worker.submit(self._open_backend)
+
+    def _open_backend(self) -> Backend | None:
+        try:
+            return self._open()
+        except DaydreamError as exc:
+            self._reason = exc.message
+            log.warning("%s; characters act on instinct. To mend it: %s", exc.message, exc.remedy)
+        except Exception as exc:  # a plug-in's fault never reaches the game either
+            self._reason = f"{type(exc).__name__}: {exc}"
+            log.warning("the model failed to load (%s); characters act on instinct", self._reason)
+        return None
+
+    def _ready(self, timeout: float | None) -> Backend | None:
+        """The backend if it is loaded within `timeout` seconds (None waits for it)."""
+        self.load()
+        if self._loading is None or self._closing.is_set():
+            return None
+        try:
+            return self._loading.result(timeout)
+        except (FutureTimeout, CancelledError):
+            return None
+
+    def decide(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        deadline_ms: float | None = None,
+    ) -> Decision:
+        """Three ranked purposes for one character; see Character.next_purposes."""
+        start = time.perf_counter()
+        backend = self._ready(_left(start, deadline_ms))
+        prepared = self._prepare(character, situation, backend)
+        future, cancel = self._submit(backend, [prepared.request])
+        answer = Answer((), reason=self._reason or "the model is still loading")
+        if future is not None:
+            left = _left(start, deadline_ms)
+            try:
+                answer = future.result(left)[0]
+            except FutureTimeout:
+                cancel.set()
+                future.cancel()
+                answer = Answer((), reason=f"no answer within {deadline_ms:g} ms")
+            except CancelledError:
+                answer = Answer((), reason="the engine is closed")
+            except BaseException:
+                cancel.set()
+                raise
+        return self._finish(prepared, answer, start)
+
+    async def decide_async(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        deadline_ms: float | None = None,
+    ) -> Decision:
+        """`decide` for asyncio; the event loop stays free."""
+        start = time.perf_counter()
+        backend = await asyncio.to_thread(self._ready, _left(start, deadline_ms))
+        prepared = self._prepare(character, situation, backend)
+        future, cancel = self._submit(backend, [prepared.request])
+        answer = Answer((), reason=self._reason or "the model is still loading")
+        if future is not None:
+            try:
+                wrapped = asyncio.wrap_future(future)
+                answer = (await asyncio.wait_for(wrapped, _left(start, deadline_ms)))[0]
+            except TimeoutError:
+                answer = Answer((), reason=f"no answer within {deadline_ms:g} ms")
+            except asyncio.CancelledError:
+                if not self._closing.is_set():
+                    raise
+                answer = Answer((), reason="the engine is closed")
+            finally:
+                cancel.set()
+        return self._finish(prepared, answer, start)
+
+    def decide_many(
+        self, asked: Iterable[tuple[Character, Situation | None]]
+    ) -> list[Decision]:
+        """Lockstep: decide for all, in this order, with no deadline."""
+        start, backend = time.perf_counter(), self.backend
+        prepared = [self._prepare(character, situation, backend) for character, situation in asked]
+        future, cancel = self._submit(backend, [p.request for p in prepared])
+        if future is None:
+            answers = [Answer((), reason=self._reason)] * len(prepared)
+        else:
+            try:
+                answers = future.result()
+            except BaseException:
+                cancel.set()
+                raise
+        return [self._finish(p, a, start) for p, a in zip(prepared, answers, strict=True)]
+
+    def context(self, character: Character, situation: Situation | None = None) -> MotiveContext:
+        """What the character would be told: the prompt's four fields and the receipt."""
+        return self._prepare(character, situation, self.backend, count=False).request.context
+
+    def _prepare(
+        self,
+        character: Character,
+        situation: Situation | None,
+        backend: Backend | None,
+        *,
+        count: bool = True,
+    ) -> _Prepared:
+        """A snapshot of everything the decision needs: later changes of the character miss it."""
+        situation = situation or Situation(activity=character.activity)
+        ties = character.relationships.who_matters(
+            character.id,
+            present=[entity.id for entity in situation.present],
+            now=situation.time,
+            text=" ".join((*situation.happened, situation.activity)),
+            limit=12,
+        )
+        needs = dict(character.needs)
+        context = build_context(
+            character.sheet,
+            situation,
+            count_tokens=self._counter(backend),
+            budget=self.budget,
+            needs=needs,
+            mood=character.mood,
+            ties=ties,
+            recollections=[
+                Recollection(lived.text, lived.weight, lived.at)
+                for lived in character.recalled(situation.time)
+            ],
+            lore=self.lore(character.id) if self.lore else (),
+        )
+        spare = instinct(character.sheet, situation, needs=needs, ties=ties)
+        key = f"{self.seed}:{character.id}:{character.decisions}"
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+        if count:
+            character.decisions += 1
+        sheet = character.sheet
+        request = Request(context, sheet.short_name, sheet.subject, seed)
+        model = (backend.model, backend.model_hash, backend.adapter_hash) if backend else ("", "", "")
+        return _Prepared(character.id, situation, request, spare, key, model)
+
+    def _submit(
+        self, backend: Backend | None, requests: Sequence[Request]
+    ) -> tuple[Future[list[Answer]] | None, threading.Event]:
+        cancel = threading.Event()
+        if backend is None or self._closing.is_set():
+            return None, cancel
+
+        def work() -> list[Answer]:
+            try:
+                return backend.decide_many(
+                    requests, lambda: cancel.is_set() or self._closing.is_set()
+                )
+            except Exception as exc:  # a model's fault never reaches the game
+                log.warning("%s failed (%s); instinct answers", backend.model, exc)
+                return [Answer((), reason=f"{type(exc).__name__}: {exc}")] * len(requests)
+
+        return self._worker.submit(work), cancel
+
+    def _finish(self, prepared: _Prepared, answer: Answer, start: float) -> Decision:
+        request = prepared.request
+        model, model_hash, adapter_hash = prepared.model
+        provenance = Provenance(
+            source="model" if answer.drafts else "instinct",
+            model=model,
+            model_hash=model_hash,
+            adapter_hash=adapter_hash,
+            prompt_hash=answer.prompt_hash,
+            seed=request.seed,
+            tokens_in=answer.tokens_in,
+            tokens_out=answer.tokens_out,
+            latency_ms=(time.perf_counter() - start) * 1000,
+            reason=answer.reason,
+            receipt=request.context.receipt,
+        )
+        ranked = assemble(answer.drafts, request.context, provenance, instinct=prepared.spare)
+        id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.namespace}:{prepared.key}"))
+        decision = Decision(id, prepared.character, request.context, ranked)
+        if self.recorder is not None:
+            self.recorder.decided(decision, prepared.situation)
+            decision.listeners.append(self._record)
+        return decision
+
+    def _record(self, decision: Decision, what: str) -> None:
+        if self.recorder is None:
+            return
+        if what == "chosen":
+            self.recorder.chosen(decision)
+        else:
+            self.recorder.resolved(decision)
+
+    def _counter(self, backend: Backend | None) -> Callable[[str], int]:
+        """Counts tokens, each piece of text once; a rough guess while there is no tokenizer."""
+        if backend is None:
+            return lambda text: len(text.encode("utf-8", errors="replace")) // 3 + 1
+        if self._counted is None or self._counted[0] is not backend:
+            self._counted = (backend, lru_cache(maxsize=8192)(backend.count_tokens))
+        return self._counted[1]
+
+
+class _Prepared:
+    """A decision under way: what was asked, and what instinct would answer."""
+
+    __slots__ = ("character", "situation", "request", "spare", "key", "model")
+
+    def __init__(
+        self,
+        character: str,
+        situation: Situation,
+        request: Request,
+        spare: Sequence[str],
+        key: str,
+        model: tuple[str, str, str],
+    ) -> None:
+        self.character, self.situation, self.request = character, situation, request
+        self.spare, self.key, self.model = spare, key, model
+
+
+def _left(start: float, deadline_ms: float | None) -> float | None:
+    """Seconds until the deadline, at least 0; None where there is none."""
+    if deadline_ms is None:
+        return None
+    return max(0.0, deadline_ms / 1000 - (time.perf_counter() - start))
+
+
+def _open_installed(model: str | None) -> Backend:
+    from daydream_motives.modelstore.store import ModelStore
+
+    kind, spec = ModelStore().spec(model)
+    return open_backend(kind, spec)

@@ -1,0 +1,178 @@
+"""Choosing the next token of a purpose: what may come, and which of it does.
+
+The vocabulary is read once into boolean tables; a purpose in the making then costs a few vector
+operations a token. Three things are ruled out by construction: characters that would break the
+JSON, names the character was never told, and runs of tokens that an earlier purpose already used.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daydream_motives.motives.names import STARTERS, begins_sentence
+
+Logits = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_REPEAT = 5  # no run of this many tokens occurs twice in one answer
+_TOP_K = 64
+_MIN_P = 0.05
+_APOSTROPHES = "'’"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What each of a model's tokens means for us; arrays have shape (n_vocab,)."""
+
+    texts: tuple[bytes, ...]
+    forbidden: Mask  # may never stand in a purpose
+    capital: Mask  # holds a capital letter
+    continues: Mask  # begins with a letter, so that it goes on with a word
+    ids: dict[str, int]
+
+    @classmethod
+    def read(cls, texts: Sequence[bytes], special: Iterable[int]) -> Vocabulary:
+        """From the bytes of each token, and the ids of control tokens."""
+        n = len(texts)
+        forbidden, capital, continues = (np.zeros(n, dtype=np.bool_) for _ in range(3))
+        ids: dict[str, int] = {}
+        for token, raw in enumerate(texts):
+            text = raw.decode("utf-8", errors="replace")
+            forbidden[token] = not raw or b"\\" in raw or any(byte < 0x20 for byte in raw)
+            # Cut off bytes of a longer character are judged by the text they end up in.
+            whole = text.replace("�", "")
+            capital[token] = any(char.isupper() for char in whole)
+            continues[token] = bool(whole) and (whole[0].isalpha() or whole[0] in _APOSTROPHES)
+            if "�" not in text:
+                ids.setdefault(text, token)
+        for token in special:
+            forbidden[token] = True
+        return cls(tuple(texts), forbidden, capital, continues, ids)
+
+    def prefixes(self, word: str) -> list[int]:
+        """Tokens that are a beginning of `word`."""
+        found = (self.ids.get(word[:end]) for end in range(1, len(word) + 1))
+        return [token for token in found if token is not None]
+
+
+class NameGate:
+    """Lets a capitalised word through only if it is among `allowed`: token by token.
+
+    Words of scripts without capitals, and what tokens cannot show (single bytes), pass.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, allowed: Iterable[str]) -> None:
+        self.vocabulary = vocabulary
+        self._names = sorted({word for word in allowed if word[:1].isupper()})
+        self._starters = sorted({*self._names, *STARTERS})
+        self._new_name = self._opens(self._names)
+        self._new_sentence = self._opens(self._starters)
+
+    def _opens(self, words: Sequence[str]) -> Mask:
+        """Tokens with which one of the words, or anything in lower case, may begin."""
+        mask = ~self.vocabulary.capital
+        space = self.vocabulary.ids.get(" ")
+        for word in words:
+            mask[self.vocabulary.prefixes(word)] = True
+            mask[[t for t in self.vocabulary.prefixes(f" {word}") if t != space]] = True
+        return mask
+
+    def may_end(self, written: str) -> bool:
+        """Whether the text may stop here: not within a capitalised word that is none yet."""
+        word = _last_word(written)
+        return not word or not word[0].isupper() or word in self._words(written)
+
+    def _words(self, written: str) -> Sequence[str]:
+        word = _last_word(written)
+        before = written[: len(written) - len(word)]
+        return self._starters if begins_sentence(before) else self._names
+
+    def mask(self, written: str) -> Mask:
+        """Tokens that may follow the text written so far."""
+        vocabulary, word = self.vocabulary, _last_word(written)
+        opens = self._new_sentence if begins_sentence(written) else self._new_name
+        if not word:
+            return opens
+        # After a letter, a capital may only come after a space.
+        after = opens & ~(vocabulary.capital & vocabulary.continues)
+        if not word[0].isupper():
+            return after
+        mask = np.zeros_like(after)
+        words = self._words(written)
+        for full in words:
+            if full.startswith(word) and full != word:
+                mask[vocabulary.prefixes(full[len(word) :])] = True
+        if word in words:
+            mask |= after & ~vocabulary.continues
+            for tail in ("'", "'s", "’", "’s", "'ll", "'m", "'d"):
+                if (token := vocabulary.ids.get(tail)) is not None:
+                    mask[token] = True
+        if not mask.any():  # a word that no token can end as it should: let it go, and be detected
+            return after
+        return mask
+
+
+class Repetition:
+    """Remembers the tokens of an answer's purposes and names those that would repeat a run."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._seen: dict[tuple[int, ...], set[int]] = {}
+        self._tokens: list[int] = []
+
+    def begin(self) -> None:
+        """A new purpose begins: runs do not reach over its edge."""
+        self._tokens = []
+
+    def add(self, token: int) -> None:
+        self._tokens.append(token)
+        if len(self._tokens) >= _REPEAT:
+            *run, last = self._tokens[-_REPEAT:]
+            self._seen.setdefault(tuple(run), set()).add(last)
+
+    def banned(self) -> list[int]:
+        """Tokens that would end a run seen before; a word once begun may always be finished."""
+        found = []
+        for token in self._seen.get(tuple(self._tokens[-(_REPEAT - 1) :]), ()):
+            if not self.vocabulary.continues[token]:
+                found.append(token)
+                # Without its space the same word would only glue itself to the one before.
+                bare = self.vocabulary.texts[token].strip().decode("utf-8", errors="replace")
+                if (glued := self.vocabulary.ids.get(bare)) is not None:
+                    found.append(glued)
+        return found
+
+
+def sample(logits: Logits, mask: Mask, temperature: float, rng: random.Random) -> tuple[int, float]:
+    """A token and its log-probability under the unmasked model; temperature 0 is greedy.
+
+    Shapes: logits and mask (n_vocab,). Keeps the 64 likeliest allowed tokens of at least 5% of the
+    best one's probability (min-p, Nguyen et al. 2024).
+    """
+    peak = float(logits.max())
+    log_total = peak + float(np.log(np.exp(logits - peak).sum(dtype=np.float64)))
+    allowed = np.where(mask, logits, -np.inf)
+    if temperature <= 0:
+        token = int(allowed.argmax())
+        return token, float(logits[token]) - log_total
+    top = np.argpartition(allowed, -_TOP_K)[-_TOP_K:]
+    top = top[np.lexsort((top, -allowed[top]))]  # a fixed order, also between equal logits
+    scaled = (allowed[top] - allowed[top[0]]).astype(np.float64)
+    kept = top[scaled >= np.log(_MIN_P)]
+    weights = np.exp(scaled[: len(kept)] / temperature)
+    point = rng.random() * float(weights.sum())
+    token = int(kept[min(int(np.searchsorted(np.cumsum(weights), point)), len(kept) - 1)])
+    return token, float(logits[token]) - log_total
+
+
+def _last_word(text: str) -> str:
+    """The letters at the end of the text: the word in the making, or nothing."""
+    end = len(text)
+    while end and text[end - 1].isalpha():
+        end -= 1
+    return text[end:]

@@ -1,0 +1,73 @@
+"""How fast a GGUF file is and how it predicts our own prompts. Run as a program of its own.
+
+`python -m daydream_motives.modelstore.measure FILE OUT.npz` teacher-forces the answers of
+agreement.jsonl and writes, for every token of their purposes, the log-probabilities (float16) of
+the whole vocabulary, with tokens/s of prefill and decoding. A program of its own, because a model
+or a build of llama.cpp that crashes takes its process with it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daydream_motives.engine.backend import BackendSpec
+from daydream_motives.engine.llama import LlamaModel
+from daydream_motives.motives.prompt import (
+    FRAME,
+    KEYS,
+    Piece,
+    PromptStyle,
+    encode,
+    plain,
+    prompt_pieces,
+)
+from daydream_motives.settings import shipped
+
+Array = NDArray[np.floating]
+
+
+def measure(path: Path) -> dict[str, Array]:
+    """`log_probs` (positions, n_vocab), and `speeds` (prefill, decode) in tokens/s."""
+    llm = LlamaModel(BackendSpec(path.name, path))
+    rows: list[Array] = []
+    prefill: list[float] = []
+    decode: list[float] = []
+    template = llm.chat_template()
+    for line in (shipped("models") / "agreement.jsonl").read_text(encoding="utf-8").splitlines():
+        user, assistant = json.loads(line)["conversations"]
+        fields, answer = json.loads(user["value"]), json.loads(assistant["value"])
+        shared, own = prompt_pieces(template, fields, PromptStyle())
+        prompt = encode([*shared, *own], llm.tokenize)
+        llm.forget(0)
+        start = time.perf_counter()
+        llm.feed(prompt, 0)
+        prefill.append(len(prompt) / (time.perf_counter() - start))
+        position = len(prompt)
+        for lead, key in zip((FRAME.first, *FRAME.between), KEYS, strict=True):
+            scaffold = encode([lead], llm.tokenize)
+            llm.feed(scaffold, position)
+            position += len(scaffold)
+            start = time.perf_counter()
+            tokens = encode([Piece(plain(answer[key]), False)], llm.tokenize)
+            for token in tokens:
+                logits = llm.logits().astype(np.float64)
+                logits -= logits.max()
+                rows.append((logits - np.log(np.exp(logits).sum())).astype(np.float16))
+                llm.feed([token], position)
+                position += 1
+            decode.append(len(tokens) / (time.perf_counter() - start))
+    llm.close()
+    return {
+        "log_probs": np.stack(rows),
+        "speeds": np.array([np.median(prefill), np.median(decode)]),
+    }
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[2], **measure(Path(sys.argv[1])))  # type: ignore[arg-type]  # numpy's stub

@@ -1,0 +1,193 @@
+"""The models on this machine: pull, list, look up, verify. Knows nothing of characters.
+
+A model lives in DAYDREAM_HOME/models/NAME: `shipped.gguf` as it was fetched, the file chosen on
+pull, and `manifest.json`, written last: a folder without one is not a model.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daydream_motives.characters.files import write_atomic
+from daydream_motives.engine.backend import BackendSpec
+from daydream_motives.errors import (
+    DownloadFailed,
+    ModelCorrupt,
+    ModelMissing,
+    ModelUnknown,
+    StoreError,
+)
+from daydream_motives.modelstore.catalogue import Catalogue
+from daydream_motives.modelstore.download import Progress, fetch, sha256_of
+from daydream_motives.modelstore.quantise import choose
+from daydream_motives.settings import default_model, home
+
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A model that is ready: its file, the file's hash, and what was measured on pull."""
+
+    name: str
+    path: Path
+    sha256: str
+    manifest: dict[str, Any]
+
+
+class ModelStore:
+    """Models under `folder` (default: DAYDREAM_HOME/models)."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or home() / "models"
+        self.catalogue = Catalogue.load()
+
+    def installed(self, name: str) -> Installed:
+        """The model `name`, ready to be opened.
+
+        Raises ModelMissing where it was not pulled, ModelCorrupt where its file was cut since (its
+        size is looked at here; `verify` reads every byte).
+        """
+        folder = self.folder / name
+        pull = f"daydream models pull {name}"
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            path = folder / manifest["file"]
+            size, digest = manifest["size"], manifest["sha256"]
+        except FileNotFoundError:
+            raise ModelMissing(f"the model {name} is not on this machine", remedy=pull) from None
+        except (ValueError, KeyError, TypeError, OSError) as exc:
+            raise ModelCorrupt(
+                f"{folder / 'manifest.json'} is damaged", remedy=f"{pull} --force"
+            ) from exc
+        if not path.is_file() or path.stat().st_size != size:
+            there = path.stat().st_size if path.is_file() else 0
+            raise ModelCorrupt(
+                f"{path} has {there} bytes instead of {size}", remedy=f"{pull} --force"
+            )
+        return Installed(name, path, digest, manifest)
+
+    def verify(self, name: str) -> Installed:
+        """`installed`, with every byte of the file checked against its SHA-256."""
+        model = self.installed(name)
+        if (digest := sha256_of(model.path)) != model.sha256:
+            raise ModelCorrupt(
+                f"{model.path} has SHA-256 {digest}, not {model.sha256}",
+                remedy=f"daydream models pull {name} --force",
+            )
+        return model
+
+    def spec(self, model: str | None = None) -> tuple[str, BackendSpec]:
+        """Backend and its settings for a catalogue name, a GGUF path, or the default model.
+
+        The file's hash is checked once per change of the file. Raises StoreError.
+        """
+        name = model or default_model() or self.catalogue.default
+        if name == "scripted":
+            return "scripted", BackendSpec("scripted")
+        if name in self.catalogue.models:
+            entry = self.catalogue.models[name]
+            found = self._checked(name)
+            return "llama", BackendSpec(
+                name, found.path, found.sha256,
+                style=self.catalogue.style(entry.style), temperature=entry.temperature,
+            )  # fmt: skip
+        path = Path(name).expanduser()
+        if path.suffix.lower() != ".gguf":
+            self.catalogue.entry(name)
+        if not path.is_file():
+            raise ModelUnknown(
+                f"no model file at {path}", remedy="give a catalogue name or an existing GGUF file"
+            )
+        return "llama", BackendSpec(
+            path.stem, path, sha256_of(path), style=self.catalogue.style("guided")
+        )
+
+    def _checked(self, name: str) -> Installed:
+        """Verify the bytes when the file is not the one last verified (by its size and time)."""
+        model = self.installed(name)
+        stat = model.path.stat()
+        stamp = f"{stat.st_size} {stat.st_mtime_ns} {model.sha256}"
+        seen = model.path.with_suffix(".verified")
+        if not seen.is_file() or seen.read_text(encoding="utf-8") != stamp:
+            self.verify(name)
+            try:
+                write_atomic(seen, stamp)
+            except OSError:  # a read-only store is verified every time
+                pass
+        return model
+
+    def pull(
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        progress: Progress = lambda _: None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Installed:
+        """Fetch, check, requantise and put a model in place; does nothing where it is whole.
+
+        Raises StoreError and its kin; what was there before stays until the new one is ready.
+        """
+        entry = self.catalogue.entry(name)
+        if not force:
+            try:
+                return self.verify(name)
+            except (ModelMissing, ModelCorrupt):
+                pass
+        folder, cache = self.folder / name, home() / "downloads"
+        fresh = self.folder / f".{name}.new"
+        with _explained(self.folder):
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            try:
+                shipped = folder / "shipped.gguf"
+                if entry.sha256 and shipped.is_file() and sha256_of(shipped) == entry.sha256:
+                    shutil.copyfile(shipped, fresh / "shipped.gguf")
+                else:
+                    fetch(entry, fresh / "shipped.gguf", cache, progress)
+                best, table = choose(
+                    fresh / "shipped.gguf", entry.formats, self.catalogue.limits,
+                    entry.parameters, say=say,
+                )  # fmt: skip
+                manifest = {
+                    "schema_version": MANIFEST_VERSION,
+                    "name": name,
+                    "title": entry.title,
+                    "licence": entry.licence,
+                    "file": best.name,
+                    "size": best.stat().st_size,
+                    "sha256": sha256_of(best),
+                    "shipped_sha256": entry.sha256 or sha256_of(fresh / "shipped.gguf"),
+                    "limits": self.catalogue.limits.model_dump(),
+                    "measured": [row.as_data() for row in table],
+                }
+                write_atomic(fresh / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+                old = self.folder / f".{name}.old"
+                shutil.rmtree(old, ignore_errors=True)
+                if folder.exists():
+                    folder.rename(old)
+                fresh.rename(folder)
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+        return self.installed(name)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says into errors with a remedy."""
+    try:
+        yield
+    except OSError as exc:
+        remedy = "set DAYDREAM_HOME to a folder you may write, with room for the model"
+        raise StoreError(f"cannot write under {folder}: {exc.strerror or exc}", remedy=remedy) from exc
+
+
+__all__ = ["DownloadFailed", "Installed", "ModelStore"]

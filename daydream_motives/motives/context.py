@@ -1,0 +1,392 @@
+"""What a character is told before it decides: four fields of prose under a token budget.
+
+Pure: the same inputs, in any order, give the same context. A piece that does not fit is left out
+whole, least important first, and the receipt says so; only pieces without which there is no
+decision (who, when and where, what just happened) are shortened instead. A character is told its
+own secrets and nobody else's: nothing of another's sheet is read here, only what its relationship,
+the situation and the lore in its scope say. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from daydream_motives.characters.relationships import Tie, mentions
+from daydream_motives.characters.sheet import CharacterSheet
+from daydream_motives.motives.prose import (
+    Words,
+    age_phrase,
+    feelings,
+    joined,
+    kind_phrase,
+    pressing,
+    sentence,
+    time_phrase,
+)
+from daydream_motives.motives.situation import Entity, Situation, Verb, in_order
+
+CountTokens = Callable[[str], int]
+FIELDS = ("Character_name", "Character_description", "Context", "Background")
+DEFAULT_BUDGET = 400
+MIN_BUDGET = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """Something the character knows from before: told in its own words, with a weight in [0, 1]."""
+
+    text: str
+    weight: float = 0.5
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A piece of lore in this character's scope; `keys` bring it up."""
+
+    id: str
+    text: str
+    keys: tuple[str, ...] = ()
+    priority: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptEntry:
+    """One piece offered to the context: kept, shortened or dropped; why; its tokens."""
+
+    field: str
+    kind: str
+    key: str
+    status: str
+    reason: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class MotiveContext:
+    """The four fields, what they name, and the receipt of what went into them."""
+
+    name: str
+    description: str
+    context: str
+    background: str
+    entities: tuple[Entity, ...] = ()
+    verbs: tuple[Verb, ...] = ()
+    receipt: tuple[ReceiptEntry, ...] = ()
+    tokens: int = 0
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The user message's four fields, in order."""
+        values = (self.name, self.description, self.context, self.background)
+        return dict(zip(FIELDS, values, strict=True))
+
+    def as_json(self) -> str:
+        """The user message: the project's data format, unchanged."""
+        return json.dumps(self.fields, ensure_ascii=False)
+
+    @property
+    def text(self) -> str:
+        """All that is told, as one text."""
+        return "\n".join(self.fields.values())
+
+
+@dataclass(slots=True)
+class _Piece:
+    field: int
+    kind: str
+    key: str
+    text: str
+    priority: float
+    essential: bool = False
+    tokens: int = 0
+    status: str = "kept"
+    reason: str = ""
+
+
+def build_context(
+    sheet: CharacterSheet,
+    situation: Situation,
+    *,
+    count_tokens: CountTokens,
+    budget: int = DEFAULT_BUDGET,
+    needs: Mapping[str, float] | None = None,
+    mood: str = "",
+    ties: Sequence[Tie] = (),
+    recollections: Iterable[Recollection] = (),
+    lore: Iterable[Note] = (),
+) -> MotiveContext:
+    """The context of one decision; `budget` (at least 64) bounds the tokens of its JSON.
+
+    `needs` are levels in [0, 1]; `ties` come from RelationshipGraph.who_matters.
+    """
+    words = Words(sheet.subject, sheet.short_name)
+    pieces = [
+        *_description(sheet, words),
+        *_situation(sheet, situation, words, needs or {}, mood, ties),
+        *_ties(ties, situation, words),
+        *_known(recollections, lore, situation, ties),
+    ]
+    pieces = [piece for piece in pieces if piece.text]
+    tokens = _fit(sheet.name, pieces, max(MIN_BUDGET, budget), count_tokens)
+    name, *others = _render(sheet.name, pieces)
+    if tokens > budget:
+        name, tokens = _cut_name(name, others, budget, count_tokens)
+    kept = {piece.key for piece in pieces if piece.status != "dropped"}
+    told = "\n".join(others)
+    return MotiveContext(
+        name, *others,
+        entities=_entities(situation, ties, told, kept),
+        verbs=tuple(sorted(situation.verbs, key=lambda verb: verb.name)),
+        receipt=tuple(
+            ReceiptEntry(FIELDS[p.field], p.kind, p.key, p.status, p.reason, p.tokens)
+            for p in pieces
+        ),
+        tokens=tokens,
+    )  # fmt: skip
+
+
+def _description(sheet: CharacterSheet, words: Words) -> list[_Piece]:
+    who = sheet.occupation or ""
+    identity = f"{sheet.name} is {age_phrase(sheet.age, who)}" if (who or sheet.age) else sheet.name
+    mbti = f" ({sheet.personality.mbti})" if sheet.personality.mbti else ""
+    nature = joined(sheet.traits)
+    character = f"{words.Subject} {words.verb('is')} {nature}{mbti}" if nature or mbti else ""
+    rows = [
+        ("identity", identity, 10.0, True),
+        ("description", sheet.description, 9.0, False),
+        ("traits", character, 8.5, False),
+        ("temper", _temper(sheet, words), 5.5, False),
+        ("values", words.say("values", joined(sheet.values)), 5.0, False),
+        ("wants", words.say("wants", joined(sheet.wants, "; ")), 9.5, False),
+        ("fears", words.say("fears", joined(sheet.fears)), 7.5, False),
+        ("skills", words.say("is", joined(sheet.skills), "good at "), 4.0, False),
+        *(("habit", h, 3.5 - 0.1 * i, False) for i, h in enumerate(sheet.habits)),
+        ("speech", f"Way of speaking: {sheet.speech}" if sheet.speech else "", 2.0, False),
+        ("appearance", sheet.appearance, 1.0, False),
+        *(
+            ("secret", f"A secret of {words.possessive} own: {s}", 7.0 - 0.1 * i, False)
+            for i, s in enumerate(sheet.secrets)
+        ),
+    ]
+    return [
+        _Piece(1, kind, f"{kind}", sentence(text), priority, essential)
+        for kind, text, priority, essential in rows
+    ]
+
+
+def _temper(sheet: CharacterSheet, words: Words) -> str:
+    five = sheet.personality.big_five
+    if five is None:
+        return ""
+    poles = (
+        (five.openness, "curious", "set in old ways"),
+        (five.conscientiousness, "orderly", "careless"),
+        (five.extraversion, "outgoing", "withdrawn"),
+        (five.agreeableness, "gentle", "hard on others"),
+        (five.neuroticism, "easily upset", "hard to upset"),
+    )
+    marked = [high if v >= 0.7 else low for v, high, low in poles if v >= 0.7 or v <= 0.3]
+    return words.say("is", joined(marked), "by temper ")
+
+
+def _situation(
+    sheet: CharacterSheet,
+    situation: Situation,
+    words: Words,
+    needs: Mapping[str, float],
+    mood: str,
+    ties: Sequence[Tie],
+) -> list[_Piece]:
+    place = situation.place.name if situation.place else ""
+    occupations = {tie.person.id: tie.person.occupation for tie in ties}
+    company = [
+        entity.name + (f" ({note})" if (note := entity.note or occupations.get(entity.id)) else "")
+        for entity in in_order(situation.present)
+    ]
+    with_whom = f"With {words.object}: {joined(company)}" if company else ""
+    felt = pressing({id: (needs.get(id, need.level), need.line) for id, need in sheet.needs.items()})
+    usual = _usual(sheet, situation.time, words)
+    can = joined([verb.name for verb in sorted(situation.verbs, key=lambda v: v.name)])
+    near = joined([entity.name for entity in in_order(situation.nearby)])
+    things = joined([entity.name for entity in in_order(situation.things)])
+    rows = [
+        ("when and where", time_phrase(situation.time, place, words), 10.0, True),
+        ("place", situation.place_note, 4.5, False),
+        ("present", with_whom, 9.2, True),
+        ("activity", words.say("is", situation.activity), 8.0, False),
+        *(("happened", text, 9.9 - 0.2 * i, i == 0) for i, text in enumerate(situation.happened)),
+        ("needs", words.say("is", joined(felt)), 8.2, False),
+        ("mood", words.say("feels", mood), 6.5, False),
+        ("routine", usual, 6.0, False),
+        ("verbs", words.say("can", can), 6.8, False),
+        ("things", f"In reach: {things}" if things else "", 3.0, False),
+        ("nearby", f"Near by: {near}" if near else "", 3.2, False),
+    ]
+    return [
+        _Piece(2, kind, kind if kind != "happened" else f"happened:{index}", sentence(text), p, e)
+        for index, (kind, text, p, e) in enumerate(rows)
+    ]
+
+
+def _usual(sheet: CharacterSheet, now: datetime | None, words: Words) -> str:
+    if now is None or not sheet.routine:
+        return ""
+    clock = now.strftime("%H:%M")
+    entry = next((e for e in reversed(sheet.routine) if e.at <= clock), sheet.routine[-1])
+    return f"Around this time {words.possessive} habit is {entry.activity}"
+
+
+def _ties(ties: Sequence[Tie], situation: Situation, words: Words) -> list[_Piece]:
+    here = {entity.id for entity in situation.present}
+    pieces = []
+    for index, tie in enumerate(sorted(ties, key=lambda t: (-t.weight, t.person.id))):
+        rel, name = tie.relationship, tie.person.name
+        also = f", {tie.person.occupation}," if tie.person.occupation else ""
+        what = f"{name}{also} is {words.possessive} {kind_phrase(rel.kinds)}"
+        last = rel.history[-1].text if rel.history else ""
+        felt = words.say("feels", joined(feelings(rel)))
+        text = " ".join(sentence(part) for part in (what, rel.story, felt, last) if part)
+        matters = bool(tie.reasons) or tie.person.id in here or index < 2
+        piece = _Piece(3, "relationship", f"person:{tie.person.id}", text, 8.8 - 0.3 * index)
+        if not matters:
+            piece.status, piece.reason = "dropped", "does not matter now"
+        pieces.append(piece)
+    return pieces
+
+
+def _known(
+    recollections: Iterable[Recollection],
+    lore: Iterable[Note],
+    situation: Situation,
+    ties: Sequence[Tie],
+) -> list[_Piece]:
+    pieces = []
+    memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text))
+    for memory in memories:
+        pieces.append(
+            _Piece(3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight)
+        )
+    touched = "\n".join(
+        [
+            *situation.happened,
+            situation.activity,
+            *(e.name for e in (*situation.present, *situation.things)),
+            situation.place.name if situation.place else "",
+            *(tie.person.name for tie in ties if "named in what happens" in tie.reasons),
+        ]
+    )
+    for note in sorted(lore, key=lambda n: (-n.priority, n.id)):
+        hits = [key for key in note.keys if mentions(touched, key)]
+        piece = _Piece(3, "lore", f"lore:{note.id}", sentence(note.text), 3 + 0.4 * note.priority)
+        if note.keys and not hits:
+            piece.status, piece.reason = "dropped", "nothing brings it up"
+        pieces.append(piece)
+    return pieces
+
+
+def _fit(name: str, pieces: list[_Piece], budget: int, count: CountTokens) -> int:
+    """Drop, then shorten, until the rendered JSON fits; returns its tokens."""
+    for piece in pieces:
+        if len(piece.text) > 8 * budget:  # far past what could fit: no need to tokenise it all
+            piece.text = _shorten(piece.text, 8 * budget)
+            piece.status = piece.status if piece.status == "dropped" else "shortened"
+            piece.reason = piece.reason or "too long"
+        piece.tokens = count(" " + piece.text)
+    used = count(_json(_render(name, [])))
+    order = sorted(
+        (p for p in pieces if p.status != "dropped"),
+        key=lambda p: (not p.essential, -p.priority, p.field, p.key),
+    )
+    for piece in order:
+        if used + piece.tokens <= budget:
+            used += piece.tokens
+        elif piece.essential or piece.kind == "description":
+            room = budget - used
+            share = room // 2 if not piece.essential else max(room, 0)
+            _shorten_to(piece, share, count)
+            used += piece.tokens
+        else:
+            piece.status, piece.reason = "dropped", "no room in the budget"
+    # Joined and escaped pieces can cost more than their sum, so the whole is what decides.
+    total = count(_json(_render(name, pieces)))
+    for piece in reversed(order):
+        if total <= budget:
+            break
+        if piece.status != "dropped":
+            if piece.essential:
+                _shorten_to(piece, max(0, piece.tokens - (total - budget) - 2), count)
+            else:
+                piece.status, piece.reason = "dropped", "no room in the budget"
+            total = count(_json(_render(name, pieces)))
+    return total
+
+
+def _shorten_to(piece: _Piece, tokens: int, count: CountTokens) -> None:
+    piece.status, piece.reason = "shortened", "too long for the budget"
+    while piece.tokens > tokens and piece.text:
+        ratio = tokens / piece.tokens if piece.tokens else 0
+        piece.text = _shorten(piece.text, min(len(piece.text) - 1, int(len(piece.text) * ratio)))
+        piece.tokens = count(" " + piece.text) if piece.text else 0
+    if not piece.text:
+        piece.status, piece.reason, piece.tokens = "dropped", "no room in the budget", 0
+
+
+def _shorten(text: str, length: int) -> str:
+    """At most `length` characters, ended at a sentence, else at a word, else anywhere."""
+    if length < 8:
+        return ""
+    cut = text[: length - 1]
+    ends = [m.end() for m in re.finditer(r"[.!?。！？](?=\s|$)", cut)]
+    if ends and ends[-1] > length // 2:
+        return cut[: ends[-1]].rstrip()
+    space = cut.rfind(" ")
+    return (cut[:space] if space > length // 2 else cut).rstrip(" ,;:") + "…"
+
+
+def _render(name: str, pieces: list[_Piece]) -> tuple[str, str, str, str]:
+    fields: list[list[str]] = [[name], [], [], []]
+    for piece in pieces:
+        if piece.status != "dropped":
+            fields[piece.field].append(piece.text)
+    a, b, c, d = (" ".join(part) for part in fields)
+    return a, b, c, d
+
+
+def _json(fields: Sequence[str]) -> str:
+    return json.dumps(dict(zip(FIELDS, fields, strict=True)), ensure_ascii=False)
+
+
+def _cut_name(
+    name: str, others: Sequence[str], budget: int, count: CountTokens
+) -> tuple[str, int]:
+    """The last resort for a name that alone breaks the budget: cut it until the whole fits."""
+    tokens = count(_json((name, *others)))
+    while tokens > budget and len(name) > 1:
+        name = name[: len(name) // 2]
+        tokens = count(_json((name, *others)))
+    return name, tokens
+
+
+def _entities(
+    situation: Situation, ties: Sequence[Tie], told: str, kept: set[str]
+) -> tuple[Entity, ...]:
+    """What the context names: everything in it that a purpose may be about."""
+    found: dict[tuple[str, str], Entity] = {}
+    listed = [*situation.present, *situation.things, *situation.nearby]
+    if situation.place:
+        listed.append(situation.place)
+    for entity in listed:
+        if any(mentions(told, name) for name in (entity.name, *entity.aliases)):
+            found[entity.kind, entity.id] = entity
+    for tie in ties:
+        person = tie.person
+        if f"person:{person.id}" in kept or any(mentions(told, n) for n in person.names):
+            found["person", person.id] = Entity(
+                id=person.id, name=person.name, kind="person", aliases=person.aliases
+            )
+    return tuple(entity for _, entity in sorted(found.items()))

@@ -1,0 +1,334 @@
+"""Three ranked purposes, where they came from, and the way back from game to training.
+
+Knows nothing of models: a backend hands in texts and how sure it was of each; what comes out is
+valid by construction: exactly three, distinct, ranked, with targets and the closest verb.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from rapidfuzz import fuzz
+
+from daydream_motives.characters.sheet import Strict, Text
+from daydream_motives.errors import Problem, SituationError
+from daydream_motives.motives.context import MotiveContext, ReceiptEntry
+from daydream_motives.motives.names import allowed_words, repair_names, unknown_names
+from daydream_motives.motives.situation import Entity, Verb
+
+Source = Literal["model", "cache", "instinct"]
+RANKS = 3
+NEAR_DUPLICATE = 0.6  # share of content words two purposes have in common, from here on alike
+MAX_WORDS = 60
+_FALL = 0.9  # a lower rank's confidence is at most this much of the one above
+_STOP = frozenset(
+    """a an the to of and or in on at for with from by as is be her his their its she he they it
+    him them that this so because wants want will can who has have had was were about into up out
+    not but if then than""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """One thing the character wants to do next and why.
+
+    `score` is relative confidence in (0, 1); the three sum to 1 and fall with rank. `targets` are
+    ids of what the text names. `unknown_names` are names in it that the character was never told.
+    """
+
+    rank: int
+    text: str
+    score: float
+    targets: tuple[str, ...] = ()
+    verb: str | None = None
+    unknown_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an answer came from; `filled` are ranks that instinct supplied to a model's answer.
+
+    `reason` says why it is not the model's (deadline, no model, a failure); latency in ms.
+    """
+
+    source: Source
+    model: str = ""
+    model_hash: str = ""
+    adapter_hash: str = ""
+    prompt_hash: str = ""
+    seed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: float = 0.0
+    filled: tuple[int, ...] = ()
+    reason: str = ""
+    receipt: tuple[ReceiptEntry, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A backend's raw answer for one rank: its text and mean log-probability per token (<= 0)."""
+
+    text: str
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RankedPurposes(Sequence[Purpose]):
+    """Exactly three purposes, most likely first."""
+
+    purposes: tuple[Purpose, Purpose, Purpose]
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        if [p.rank for p in self.purposes] != [1, 2, 3]:
+            raise ValueError("RankedPurposes holds exactly the ranks 1, 2 and 3, in order")
+
+    def __len__(self) -> int:
+        return RANKS
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.purposes[index]
+
+    def __iter__(self) -> Iterator[Purpose]:
+        return iter(self.purposes)
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data: purposes with text, rank, score, targets; provenance without the receipt."""
+        provenance = self.provenance.as_data()
+        provenance.pop("receipt")
+        return {"purposes": [asdict(p) for p in self.purposes], "provenance": provenance}
+
+
+class RelationshipChange(Strict):
+    """How the character now sees someone: axis -> change in [-2, 2]."""
+
+    to: Text
+    changes: dict[str, Annotated[float, Field(ge=-2, le=2)]]
+
+
+class Outcome(Strict):
+    """What the game made of a decision: the lesson that training learns from.
+
+    `status`: done, failed, interrupted, or overruled (the game would not have it). `needs` are
+    changes of the character's needs in [-1, 1]; `grade` is a designer's judgement in [-1, 1].
+    """
+
+    status: Literal["done", "failed", "interrupted", "overruled"] = "done"
+    needs: dict[str, Annotated[float, Field(ge=-1, le=1)]] = Field(default_factory=dict)
+    relationships: tuple[RelationshipChange, ...] = ()
+    grade: Annotated[float | None, Field(ge=-1, le=1)] = None
+    note: Text = ""
+
+
+Listener = Callable[["Decision", str], None]
+
+
+@dataclass(slots=True)
+class Decision:
+    """One request and its answer; `choose` and `resolve` tell what became of it."""
+
+    id: str
+    character: str
+    context: MotiveContext
+    ranked: RankedPurposes
+    listeners: list[Listener] = field(default_factory=list, repr=False)
+    chosen: int | None = None
+    outcome: Outcome | None = None
+
+    def __iter__(self) -> Iterator[Purpose]:
+        return iter(self.ranked)
+
+    def __len__(self) -> int:
+        return RANKS
+
+    def __getitem__(self, index: int) -> Purpose:
+        purpose: Purpose = self.ranked[index]
+        return purpose
+
+    @property
+    def provenance(self) -> Provenance:
+        return self.ranked.provenance
+
+    def choose(self, rank: int = 1) -> Purpose:
+        """The game acts on this purpose; raises SituationError for a rank that is none."""
+        if rank not in (1, 2, 3):
+            raise SituationError([Problem("decision", "rank", repr(rank), "1, 2 or 3")])
+        if self.outcome is not None:
+            raise SituationError(
+                [Problem("decision", "choose", "a decision already resolved", "an open one")]
+            )
+        self.chosen = rank
+        self._tell("chosen")
+        purpose: Purpose = self.ranked[rank - 1]
+        return purpose
+
+    def resolve(self, outcome: Outcome | Mapping[str, Any]) -> None:
+        """How it went; once per decision. Raises SituationError for a wrong outcome."""
+        if not isinstance(outcome, Outcome):
+            from daydream_motives.characters.files import validated
+
+            outcome = validated(Outcome, dict(outcome), "outcome", SituationError)
+        if self.outcome is not None:
+            raise SituationError(
+                [Problem("decision", "resolve", "a decision already resolved", "an open one")]
+            )
+        self.outcome = outcome
+        self._tell("resolved")
+
+    def _tell(self, what: str) -> None:
+        for listener in self.listeners:
+            listener(self, what)
+
+
+def assemble(
+    drafts: Sequence[Draft],
+    context: MotiveContext,
+    provenance: Provenance,
+    *,
+    instinct: Sequence[str],
+) -> RankedPurposes:
+    """Three purposes from what a backend said, or RankedPurposes of instinct where it said nothing.
+
+    Empty or repeated drafts are replaced by the next text of `instinct` (at least three, distinct
+    from each other), and provenance says which ranks those are.
+    """
+    told = context.text
+    known = [n for e in context.entities for n in (e.name, *e.aliases)] + [context.name]
+    allowed = allowed_words(told, known)
+    kept: list[tuple[str, float, tuple[str, ...]]] = []
+    filled: list[int] = []
+    spare = iter([*instinct, *_LAST_RESORT])
+    for rank in range(1, RANKS + 1):
+        draft = drafts[rank - 1] if rank <= len(drafts) else Draft("")
+        text, unknown = _clean(draft.text), ()
+        if text:
+            unknown = unknown_names(text, allowed, told)
+            text, unknown = repair_names(text, unknown, known)
+        if not text or any(alike(text, other) >= NEAR_DUPLICATE for other, _, _ in kept):
+            taken = [other for other, _, _ in kept]
+            text = next(
+                s for s in spare if all(alike(s, other) < NEAR_DUPLICATE for other in taken)
+            )
+            unknown = ()
+            filled.append(rank)
+        kept.append((text, draft.confidence, unknown))
+    scores = falling([confidence for _, confidence, _ in kept])
+    purposes = [
+        Purpose(rank, text, score, targets_of(text, context.entities, context.name),
+                closest_verb(text, context.verbs), unknown)
+        for rank, ((text, _, unknown), score) in enumerate(zip(kept, scores, strict=True), 1)
+    ]  # fmt: skip
+    a, b, c = purposes
+    source: Source = "instinct" if len(filled) == RANKS else provenance.source
+    reason = provenance.reason
+    if filled and provenance.source == "model":
+        reason = reason or f"the model repeated itself at rank {', '.join(map(str, filled))}"
+    final = Provenance(
+        **{
+            **{name: getattr(provenance, name) for name in Provenance.__slots__},
+            "source": source,
+            "filled": () if provenance.source == "instinct" else tuple(filled),
+            "reason": reason,
+        }
+    )
+    return RankedPurposes((a, b, c), final)
+
+
+_LAST_RESORT = (
+    "wait a moment and see what happens, because nothing presses",
+    "look around for something worth doing, because time is passing",
+    "rest where there is room, because the day has been long",
+    "go for a walk, because moving helps thinking",
+    "put the last thing in order, because it was left undone",
+    "listen to what others say, because news matters",
+)
+
+
+def falling(confidences: Sequence[float]) -> list[float]:
+    """Mean log-probabilities as shares of 1 that strictly fall with rank, however they came."""
+    import math
+
+    raw: list[float] = []
+    for value in confidences:
+        share = math.exp(max(-20.0, min(0.0, value)))
+        raw.append(share if not raw else min(share, raw[-1] * _FALL))
+    total = sum(raw)
+    return [share / total for share in raw]
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Lower-case words that carry meaning, crudely stemmed."""
+    words = re.findall(r"\w+", text.casefold())
+    return frozenset(re.sub(r"(?:ing|ed|es|s)$", "", w) for w in words if w not in _STOP)
+
+
+def alike(a: str, b: str) -> float:
+    """How much two purposes say the same: the overlap coefficient of content words, in [0, 1]."""
+    x, y = content_words(a), content_words(b)
+    if not x or not y:
+        return 1.0 if x == y and a.strip() == b.strip() else 0.0
+    return len(x & y) / min(len(x), len(y)) if min(len(x), len(y)) > 2 else len(x & y) / len(x | y)
+
+
+def targets_of(text: str, entities: Sequence[Entity], own_name: str = "") -> tuple[str, ...]:
+    """Ids of the entities the text names, in order of mention; longer names win over shorter."""
+    hits: list[tuple[int, int, str]] = []
+    for entity in entities:
+        names = [entity.name, *entity.aliases]
+        if entity.kind == "person":
+            names.append(entity.name.split(" ")[0])
+        elif entity.kind == "place" and entity.name.lower().startswith("the "):
+            names.append(entity.name[4:])
+        for name in names:
+            for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE):
+                if name.casefold() != own_name.casefold():
+                    hits.append((match.start(), match.end(), entity.id))
+    hits.sort(key=lambda hit: (hit[0], -hit[1], hit[2]))
+    found: list[str] = []
+    end = -1
+    for start, stop, id in hits:
+        if start >= end:
+            end = stop
+            if id not in found:
+                found.append(id)
+    return tuple(found)
+
+
+def closest_verb(text: str, verbs: Sequence[Verb]) -> str | None:
+    """The verb the text comes closest to: a word of it, else the most similar one; None if none."""
+    if not verbs:
+        return None
+    lowered = text.casefold()
+    best: tuple[float, int, str] | None = None
+    for index, verb in enumerate(verbs):
+        score = 0.0
+        for word in (verb.name, *verb.words):
+            match = re.search(rf"(?<!\w){_stem(word.casefold())}\w{{0,4}}(?!\w)", lowered)
+            # A verb's place matters: what comes first is what is done.
+            near = 200 - match.start() / max(1, len(lowered)) * 100 if match else 0.0
+            score = max(score, near, fuzz.partial_ratio(word.casefold(), lowered) / 2)
+        if best is None or score > best[0]:
+            best = (score, index, verb.name)
+    return best[2] if best else None
+
+
+def _stem(word: str) -> str:
+    stem = word[:-1] if len(word) > 3 and word.endswith("e") else word
+    return re.escape(stem)
+
+
+def _clean(text: str) -> str:
+    """One line, at most 60 words, with a full stop."""
+    words = text.replace("�", "").split()
+    if not any(char.isalnum() for word in words for char in word):
+        return ""
+    line = " ".join(words[:MAX_WORDS]).strip()
+    return line if line[-1] in ".!?…。！？”’\"" else line.rstrip(",;:- ") + "."

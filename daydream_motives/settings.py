@@ -1,0 +1,61 @@
+"""The only reader of the environment and of settings files. Knows nothing of what they are for.
+
+Variables: DAYDREAM_HOME (where models are kept), DAYDREAM_MODEL (name or path of the default
+model), DAYDREAM_THREADS (threads of llama.cpp; the default is all cores but one, at least one,
+at most eight).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from daydream_motives.errors import SettingsError
+
+
+def home() -> Path:
+    """The folder of everything kept on this machine between runs."""
+    if value := os.environ.get("DAYDREAM_HOME"):
+        return Path(value).expanduser()
+    return Path(platformdirs.user_data_dir("daydream-motives", appauthor=False))
+
+
+def default_model() -> str | None:
+    """The user's own default model, or None."""
+    return os.environ.get("DAYDREAM_MODEL") or None
+
+
+def default_threads() -> int:
+    """Threads for llama.cpp; raises SettingsError where DAYDREAM_THREADS is no positive number."""
+    if value := os.environ.get("DAYDREAM_THREADS"):
+        if not value.isdigit() or not 1 <= int(value) <= 512:
+            raise SettingsError(
+                f"DAYDREAM_THREADS is {value!r}, which is no number of threads",
+                remedy="set it to a number from 1 to 512, or unset it",
+            )
+        return int(value)
+    return min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+def shipped(name: str) -> Path:
+    """A folder that ships with the package: `models`, `training` or `sim_examples`."""
+    inside = Path(__file__).parent / "shipped" / name
+    return inside if inside.is_dir() else Path(__file__).parent.parent / name
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """One TOML file; raises SettingsError naming file and line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsError(f"{path}: {exc}", remedy="mend the file or reinstall") from exc
+
+
+def is_terminal() -> bool:
+    """Whether progress can be drawn: standard error is a terminal."""
+    return sys.stderr.isatty()

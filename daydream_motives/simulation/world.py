@@ -1,0 +1,396 @@
+"""A world as its writers left it: places, people, ties, lore, events. Knows nothing of a running clock.
+
+A world is one YAML or JSON file, or a folder with `world.yaml` and, beside it, any of
+`characters/<id>.yaml`, `relationships.yaml`, `lore.yaml`, `events.yaml`, `places.yaml`. Every
+mistake in it is found at once and named with its file and path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from daydream_motives.characters.files import problems_of, read_document, shown, validated
+from daydream_motives.characters.relationships import (
+    KINDS,
+    Person,
+    Relationship,
+    RelationshipGraph,
+)
+from daydream_motives.characters.sheet import (
+    CharacterSheet,
+    ClockTime,
+    Fraction,
+    Identifier,
+    Name,
+    Strict,
+    Text,
+)
+from daydream_motives.errors import ContentError, Problem, WorldError
+
+SCHEMA_VERSION = 1
+ItemT = TypeVar("ItemT")
+
+
+class ClockSettings(Strict):
+    """When the story begins and how long a tick is."""
+
+    start: datetime = datetime(2024, 6, 14, 6, 0)
+    minutes_per_tick: Annotated[int, Field(ge=1, le=1440)] = 15
+
+
+class Place(Strict):
+    """Somewhere to be. `connects` gives walking minutes, and counts in both directions."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    description: Text = ""
+    connects: dict[Identifier, Annotated[int, Field(ge=1, le=1440)]] = Field(default_factory=dict)
+    restores: Annotated[
+        dict[Identifier, Fraction], Field(description="need -> regained per hour spent here")
+    ] = Field(default_factory=dict)
+    things: Annotated[tuple[Name, ...], Field(description="what can be used or named here")] = ()
+    open: Annotated[
+        tuple[ClockTime, ClockTime] | None, Field(description="from, until; always if absent")
+    ] = None
+    extensions: dict[str, Any] = Field(default_factory=dict)
+
+
+class LoreNote(Strict):
+    """Something true of the world, told to those in scope when one of its keys comes up."""
+
+    id: Identifier
+    text: Annotated[Text, Field(min_length=1)]
+    keys: tuple[Text, ...] = ()
+    known_to: Annotated[
+        Literal["everyone"] | tuple[Identifier, ...], Field(description="everyone, or people's ids")
+    ] = "everyone"
+    priority: Annotated[int, Field(ge=0, le=10)] = 5
+
+
+class WorldEvent(Strict):
+    """Something that happens: once `at` a time, or at random with `chance_per_day`."""
+
+    id: Identifier
+    text: Annotated[Text, Field(min_length=1, description="one sentence, as witnesses see it")]
+    place: Annotated[Identifier | None, Field(description="where; everywhere if absent")] = None
+    who: Annotated[tuple[Identifier, ...], Field(description="whom it concerns in person")] = ()
+    at: datetime | None = None
+    chance_per_day: Annotated[float | None, Field(gt=0, le=24)] = None
+    between: tuple[ClockTime, ClockTime] = ("08:00", "20:00")
+    interrupts: Annotated[bool, Field(description="witnesses stop and think again")] = True
+    needs: Annotated[
+        dict[Identifier, Annotated[float, Field(ge=-1, le=1)]],
+        Field(description="need -> change for those concerned"),
+    ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _once_or_random(self) -> WorldEvent:
+        if (self.at is None) == (self.chance_per_day is None):
+            raise ValueError("either 'at' (once) or 'chance_per_day' (at random)")
+        return self
+
+
+class RelationshipEntry(Relationship):
+    """One line of relationships.yaml; `mutual` adds the way back with the inverse kinds."""
+
+    from_: Annotated[Identifier, Field(alias="from")]
+    to: Identifier
+    mutual: bool = False
+
+
+class _WorldFile(Strict):
+    schema_version: Literal[1] = 1
+    name: Name
+    description: Text = ""
+    clock: ClockSettings = ClockSettings()
+    relationship_kinds: tuple[Identifier, ...] = ()
+    extensions: dict[str, Any] = Field(default_factory=dict)
+
+
+_SECTIONS = ("places", "characters", "relationships", "lore", "events")
+
+
+@dataclass(frozen=True)
+class World:
+    """A validated world; `hash` is the SHA-256 of its meaning, whatever files it came from."""
+
+    name: str
+    description: str
+    clock: ClockSettings
+    places: dict[str, Place]
+    sheets: dict[str, CharacterSheet]
+    relationships: RelationshipGraph
+    lore: tuple[LoreNote, ...]
+    events: tuple[WorldEvent, ...]
+    hash: str
+    extensions: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | Path) -> World:
+        """Read a world's folder or file; raises WorldError with every problem in it."""
+        return _Reader(Path(path)).world()
+
+    def walk(self, start: str, goal: str) -> tuple[list[str], int]:
+        """The shortest way (place ids after `start`, minutes); ([], 0) where there is none."""
+        if start == goal:
+            return [], 0
+        queue: list[tuple[int, str, tuple[str, ...]]] = [(0, start, ())]
+        seen: set[str] = set()
+        while queue:
+            minutes, here, way = heapq.heappop(queue)
+            if here == goal:
+                return list(way), minutes
+            if here in seen:
+                continue
+            seen.add(here)
+            for there, cost in self.places[here].connects.items():
+                if there not in seen:
+                    heapq.heappush(queue, (minutes + cost, there, (*way, there)))
+        return [], 0
+
+
+class _Reader:
+    """Collects every problem of a world before it gives up."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[Problem] = []
+        self.sources: dict[str, str] = {}
+
+    def world(self) -> World:
+        parts = self._parts()
+        root = str(self.path / "world.yaml") if self.path.is_dir() else str(self.path)
+        top = self._one(_WorldFile, {k: v for k, v in parts.items() if k not in _SECTIONS}, root)
+        places = self._mapping(Place, parts.get("places"), "places")
+        sheets = self._sheets(parts.get("characters"))
+        entries = self._list(RelationshipEntry, parts.get("relationships"), "relationships")
+        lore = self._list(LoreNote, parts.get("lore"), "lore")
+        events = self._list(WorldEvent, parts.get("events"), "events")
+        self._check_places(places)
+        self._check_sheets(sheets, places)
+        graph = RelationshipGraph(top.relationship_kinds if top else ())
+        for id, sheet in sheets.items():
+            graph.add_person(Person.of(id, sheet))
+        self._connect(graph, entries)
+        self._check_lore(lore, sheets)
+        self._check_events(events, places, sheets)
+        if not places:
+            self._say(self._source("places"), "places", "none", "at least one place")
+        if not sheets:
+            self._say(self._source("characters"), "characters", "none", "at least one character")
+        if self.problems or top is None:
+            raise WorldError(self.problems)
+        return World(
+            name=top.name, description=top.description, clock=top.clock,
+            places=_both_ways(places), sheets=sheets, relationships=graph, lore=tuple(lore),
+            events=tuple(events), hash=_digest(top, places, sheets, graph, lore, events),
+            extensions=top.extensions,
+        )  # fmt: skip
+
+    def _say(self, source: str, path: str, found: str, expected: str) -> None:
+        self.problems.append(Problem(source, path, found, expected))
+
+    def _source(self, section: str) -> str:
+        return self.sources.get(section, str(self.path))
+
+    def _read(self, file: Path) -> Any:
+        try:
+            return read_document(file, WorldError)
+        except ContentError as exc:
+            self.problems += exc.problems
+            return None
+
+    def _parts(self) -> dict[str, Any]:
+        """The raw sections of the world, from one file or a folder of them."""
+        if not self.path.exists():
+            raise WorldError(
+                [Problem(str(self.path), "", "nothing there", "a world's folder or file")],
+                remedy="give the path of a world, such as sim_examples/harbour_town",
+            )
+        file = self.path / "world.yaml" if self.path.is_dir() else self.path
+        data = self._read(file)
+        if not isinstance(data, dict):
+            self._say(str(file), "", shown(data), "a mapping with 'name' and 'places'")
+            raise WorldError(self.problems)
+        parts = dict(data)
+        if not self.path.is_dir():
+            return parts
+        for section in _SECTIONS:
+            beside = self.path / f"{section}.yaml"
+            folder = self.path / section
+            if beside.exists() or (section == "characters" and folder.is_dir()):
+                if section in parts:
+                    self._say(str(file), section, "written here and beside it", "one of the two")
+                self.sources[section] = str(beside if beside.exists() else folder)
+                parts[section] = self._read(beside) if beside.exists() else {}
+            if section == "characters" and folder.is_dir() and isinstance(parts[section], dict):
+                for sheet in sorted(folder.iterdir()):
+                    if sheet.suffix.lower() in (".yaml", ".yml", ".json"):
+                        self.sources[f"characters.{sheet.stem}"] = str(sheet)
+                        if (content := self._read(sheet)) is not None:
+                            parts[section][sheet.stem] = content
+        return parts
+
+    def _one(self, kind: type[ItemT], data: Any, source: str, prefix: str = "") -> ItemT | None:
+        try:
+            return TypeAdapter(kind).validate_python(data)
+        except ValidationError as exc:
+            self.problems += problems_of(exc, source, prefix)
+            return None
+
+    def _mapping(self, kind: type[ItemT], data: Any, section: str) -> dict[str, ItemT]:
+        if data is None:
+            return {}
+        if not isinstance(data, dict):
+            self._say(self._source(section), section, shown(data), "a mapping of ids")
+            return {}
+        found: dict[str, ItemT] = {}
+        for id, item in data.items():
+            path = f"{section}.{id}"
+            if self._one(Identifier, id, self._source(section), path) is None:  # type: ignore[arg-type]  # an Annotated alias
+                continue
+            if (value := self._one(kind, item, self._source(section), path)) is not None:
+                found[id] = value
+        return found
+
+    def _list(self, kind: type[ItemT], data: Any, section: str) -> list[ItemT]:
+        if data is None:
+            return []
+        if not isinstance(data, list):
+            self._say(self._source(section), section, shown(data), "a list")
+            return []
+        found = []
+        for index, item in enumerate(data):
+            value = self._one(kind, item, self._source(section), f"{section}[{index}]")
+            if value is not None:
+                found.append(value)
+        return found
+
+    def _sheets(self, data: Any) -> dict[str, CharacterSheet]:
+        if not isinstance(data, dict):
+            if data is not None:
+                self._say(self._source("characters"), "characters", shown(data), "a mapping of ids")
+            return {}
+        sheets = {}
+        for id, item in sorted(data.items(), key=lambda pair: str(pair[0])):
+            own_file = self.sources.get(f"characters.{id}")
+            source = own_file or self._source("characters")
+            prefix = "" if own_file else f"characters.{id}"
+            if self._one(Identifier, id, source, prefix) is None:  # type: ignore[arg-type]  # an Annotated alias
+                continue
+            try:
+                sheets[id] = CharacterSheet.from_data(item, source=source, prefix=prefix)
+            except ContentError as exc:
+                self.problems += exc.problems
+        return sheets
+
+    def _known(self, id: str, among: Iterable[str], what: str, source: str, path: str) -> None:
+        if id not in among:
+            self._say(source, path, f"{id!r}, which does not exist", f"the id of a {what}")
+
+    def _check_places(self, places: dict[str, Place]) -> None:
+        source = self._source("places")
+        for id, place in places.items():
+            for other in place.connects:
+                self._known(other, places, "place", source, f"places.{id}.connects")
+
+    def _check_sheets(self, sheets: dict[str, CharacterSheet], places: dict[str, Place]) -> None:
+        for id, sheet in sheets.items():
+            own_file = self.sources.get(f"characters.{id}")
+            source, prefix = own_file or self._source("characters"), "" if own_file else f"{id}."
+            if sheet.home is not None:
+                self._known(sheet.home, places, "place", source, f"{prefix}home")
+            for index, entry in enumerate(sheet.routine):
+                if entry.place is not None:
+                    path = f"{prefix}routine[{index}].place"
+                    self._known(entry.place, places, "place", source, path)
+
+    def _connect(self, graph: RelationshipGraph, entries: list[RelationshipEntry]) -> None:
+        source = self._source("relationships")
+        for index, entry in enumerate(entries):
+            plain = Relationship.model_validate(
+                entry.model_dump(exclude={"from_", "to", "mutual"})
+            )
+            directions = [(entry.from_, entry.to, plain)]
+            if entry.mutual:
+                back = tuple(inv for k in plain.kinds if (inv := KINDS.get(k)) is not None)
+                directions.append(
+                    (entry.to, entry.from_, plain.model_copy(update={"kinds": back or plain.kinds}))
+                )
+            for a, b, relationship in directions:
+                found = graph.problems(a, b, relationship, source)
+                if not found and graph.get(a, b) is not None:
+                    found = [Problem(source, f"{a} -> {b}", "a second entry", "one per direction")]
+                if found:
+                    self.problems += [
+                        Problem(p.source, f"relationships[{index}] {p.path}", p.found, p.expected)
+                        for p in found
+                    ]
+                else:
+                    graph.set(a, b, relationship)
+
+    def _check_lore(self, lore: list[LoreNote], sheets: dict[str, CharacterSheet]) -> None:
+        source = self._source("lore")
+        self._unique([note.id for note in lore], "lore", source)
+        for index, note in enumerate(lore):
+            if note.known_to != "everyone":
+                for id in note.known_to:
+                    self._known(id, sheets, "character", source, f"lore[{index}].known_to")
+
+    def _check_events(
+        self,
+        events: list[WorldEvent],
+        places: dict[str, Place],
+        sheets: dict[str, CharacterSheet],
+    ) -> None:
+        source = self._source("events")
+        self._unique([event.id for event in events], "events", source)
+        for index, event in enumerate(events):
+            if event.place is not None:
+                self._known(event.place, places, "place", source, f"events[{index}].place")
+            for id in event.who:
+                self._known(id, sheets, "character", source, f"events[{index}].who")
+
+    def _unique(self, ids: list[str], section: str, source: str) -> None:
+        for id in sorted({id for id in ids if ids.count(id) > 1}):
+            self._say(source, section, f"the id {id!r} more than once", "ids of their own")
+
+
+def _both_ways(places: dict[str, Place]) -> dict[str, Place]:
+    ways = {id: dict(place.connects) for id, place in places.items()}
+    for id, place in places.items():
+        for other, minutes in place.connects.items():
+            ways[other].setdefault(id, minutes)
+    return {
+        id: place.model_copy(update={"connects": dict(sorted(ways[id].items()))})
+        for id, place in places.items()
+    }
+
+
+def _digest(
+    top: _WorldFile,
+    places: dict[str, Place],
+    sheets: dict[str, CharacterSheet],
+    graph: RelationshipGraph,
+    lore: list[LoreNote],
+    events: list[WorldEvent],
+) -> str:
+    meaning = {
+        "world": top.model_dump(mode="json"),
+        "places": {id: place.model_dump(mode="json") for id, place in places.items()},
+        "sheets": {id: sheet.to_data() for id, sheet in sheets.items()},
+        "graph": graph.to_data(),
+        "lore": [note.model_dump(mode="json") for note in lore],
+        "events": [event.model_dump(mode="json") for event in events],
+    }
+    text = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
