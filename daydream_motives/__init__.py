@@ -1,1 +1,84 @@
-"""Daydream Motives."""
+"""Motives for game characters: three ranked purposes from a small model on the player's machine.
+
+Importing this loads neither a model nor the libraries that run one; names load when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from daydream_motives.characters.character import Character
+    from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+    from daydream_motives.characters.sheet import CharacterSheet
+    from daydream_motives.engine.backend import Backend, BackendSpec
+    from daydream_motives.engine.engine import MotiveEngine
+    from daydream_motives.errors import DaydreamError
+    from daydream_motives.journal import Journal
+    from daydream_motives.modelstore.store import ModelStore
+    from daydream_motives.motives.context import MotiveContext, build_context
+    from daydream_motives.motives.purposes import Decision, Outcome, Purpose, RankedPurposes
+    from daydream_motives.motives.situation import Entity, Situation, Verb
+    from daydream_motives.simulation.rules import Rules, TownRules
+    from daydream_motives.simulation.runner import Simulation
+    from daydream_motives.simulation.world import World
+
+_HOMES = {
+    "characters.character": ("Character",),
+    "characters.relationships": ("Person", "Relationship", "RelationshipGraph"),
+    "characters.sheet": ("CharacterSheet",),
+    "engine.backend": ("Backend", "BackendSpec"),
+    "engine.engine": ("MotiveEngine",),
+    "errors": ("DaydreamError",),
+    "journal": ("Journal",),
+    "modelstore.store": ("ModelStore",),
+    "motives.context": ("MotiveContext", "build_context"),
+    "motives.purposes": ("Decision", "Outcome", "Purpose", "RankedPurposes"),
+    "motives.situation": ("Entity", "Situation", "Verb"),
+    "simulation.rules": ("Rules", "TownRules"),
+    "simulation.runner": ("Simulation",),
+    "simulation.world": ("World",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604, F822 - the names load lazily
+    "Backend",
+    "BackendSpec",
+    "Character",
+    "CharacterSheet",
+    "DaydreamError",
+    "Decision",
+    "Entity",
+    "Journal",
+    "ModelStore",
+    "MotiveContext",
+    "MotiveEngine",
+    "Outcome",
+    "Person",
+    "Purpose",
+    "RankedPurposes",
+    "Relationship",
+    "RelationshipGraph",
+    "Rules",
+    "Simulation",
+    "Situation",
+    "TownRules",
+    "Verb",
+    "World",
+    "build_context",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,1 @@
-"""."""
+"""Sheets, relationships and live characters."""

@@ -1,1 +1,1 @@
-"""."""
+"""What answers: backends, sampling, and the façade that games talk to."""

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -29,8 +29,10 @@ from daydream_motives.motives.situation import Situation
 
 if TYPE_CHECKING:
     from daydream_motives.characters.character import Character
+    from daydream_motives.characters.sheet import CharacterSheet
 
 log = logging.getLogger("daydream_motives")
+_NONE = ("", "", "")
 LoreFor = Callable[[str], Sequence[Note]]
 
 
@@ -190,6 +192,11 @@ class MotiveEngine:
         """Lockstep: decide for all, in this order, with no deadline."""
         start, backend = time.perf_counter(), self.backend
         prepared = [self._prepare(character, situation, backend) for character, situation in asked]
+        return self._decide_all(prepared, backend, start)
+
+    def _decide_all(
+        self, prepared: Sequence[_Prepared], backend: Backend | None, start: float
+    ) -> list[Decision]:
         future, cancel = self._submit(backend, [p.request for p in prepared])
         if future is None:
             answers = [Answer((), reason=self._reason)] * len(prepared)
@@ -200,6 +207,15 @@ class MotiveEngine:
                 cancel.set()
                 raise
         return [self._finish(p, a, start) for p, a in zip(prepared, answers, strict=True)]
+
+    def answer(self, asked: Iterable[tuple[CharacterSheet, MotiveContext, str]]) -> list[Decision]:
+        """Lockstep: decide for contexts made elsewhere, each with its sheet and a key of its own."""
+        start, backend = time.perf_counter(), self.backend
+        prepared = [
+            self._prepared(sheet, context, key, key, Situation(), instinct(sheet, Situation()), backend)
+            for sheet, context, key in asked
+        ]
+        return self._decide_all(prepared, backend, start)
 
     def context(self, character: Character, situation: Situation | None = None) -> MotiveContext:
         """What the character would be told: the prompt's four fields and the receipt."""
@@ -238,14 +254,28 @@ class MotiveEngine:
             lore=self.lore(character.id) if self.lore else (),
         )
         spare = instinct(character.sheet, situation, needs=needs, ties=ties)
-        key = f"{self.seed}:{character.id}:{character.decisions}"
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+        key = f"{character.id}:{character.decisions}"
         if count:
             character.decisions += 1
-        sheet = character.sheet
+        return self._prepared(
+            character.sheet, context, character.id, key, situation, spare, backend
+        )
+
+    def _prepared(
+        self,
+        sheet: CharacterSheet,
+        context: MotiveContext,
+        id: str,
+        key: str,
+        situation: Situation,
+        spare: Sequence[str],
+        backend: Backend | None,
+    ) -> _Prepared:
+        key = f"{self.seed}:{key}"
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
         request = Request(context, sheet.short_name, sheet.subject, seed)
-        model = (backend.model, backend.model_hash, backend.adapter_hash) if backend else ("", "", "")
-        return _Prepared(character.id, situation, request, spare, key, model)
+        model = (backend.model, backend.model_hash, backend.adapter_hash) if backend else _NONE
+        return _Prepared(id, situation, request, spare, key, model)
 
     def _submit(
         self, backend: Backend | None, requests: Sequence[Request]
@@ -306,22 +336,16 @@ class MotiveEngine:
         return self._counted[1]
 
 
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """A decision under way: what was asked, and what instinct would answer."""
 
-    __slots__ = ("character", "situation", "request", "spare", "key", "model")
-
-    def __init__(
-        self,
-        character: str,
-        situation: Situation,
-        request: Request,
-        spare: Sequence[str],
-        key: str,
-        model: tuple[str, str, str],
-    ) -> None:
-        self.character, self.situation, self.request = character, situation, request
-        self.spare, self.key, self.model = spare, key, model
+    character: str
+    situation: Situation
+    request: Request
+    spare: Sequence[str]
+    key: str
+    model: tuple[str, str, str]
 
 
 def _left(start: float, deadline_ms: float | None) -> float | None:

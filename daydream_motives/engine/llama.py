@@ -50,7 +50,18 @@ _TRIES = 3
 _REASON = re.compile(r"\b(because|so that|since|in order to|lest|before|as (?:he|she|they))\b")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St)$")
 
-logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
+_log = logging.getLogger("daydream_motives.llama")
+
+
+@llama_cpp.llama_log_callback
+def _to_logging(_level: int, text: bytes, _data: object) -> None:
+    """llama.cpp talks a lot: all of it goes to the logger `daydream_motives.llama`, as debug."""
+    _log.debug("%s", text.decode("utf-8", errors="replace").rstrip())
+
+
+def quiet() -> None:
+    """Send llama.cpp's own messages to Python's logging instead of standard error."""
+    llama_cpp.llama_log_set(_to_logging, ctypes.c_void_p(0))
 
 
 class LlamaModel:
@@ -61,6 +72,7 @@ class LlamaModel:
             raise BackendError(
                 f"no model file at {spec.path}", remedy=f"daydream models pull {spec.model}"
             )
+        quiet()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = 0
@@ -189,6 +201,7 @@ class LlamaBackend:
             b'"' in text or text.strip() in (b".", b"!", b"?") for text in self.vocabulary.texts
         ]
         self.enders: Mask = self.ends | np.array(stops)
+        self.example = self.llm.tokenize(spec.style.instructions, False)
         self._shared: list[int] = []
 
     def count_tokens(self, text: str) -> int:
@@ -242,7 +255,7 @@ class _Writer:
         self.backend, self.llm, self.vocabulary = backend, backend.llm, backend.vocabulary
         self.style: PromptStyle = backend.style
         self.gate = NameGate(self.vocabulary, allowed_words(context.text, [*names, context.name]))
-        self.repetition = Repetition(self.vocabulary)
+        self.repetition = Repetition(self.vocabulary, backend.example)
         self.rng = random.Random(request.seed)
         self.opening = plain(self.style.opening.format(name=request.short_name))
         self.position = position

@@ -19,7 +19,7 @@ from daydream_motives.motives.names import STARTERS, begins_sentence
 Logits = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_REPEAT = 5  # no run of this many tokens occurs twice in one answer
+_REPEAT = 4  # no run of this many tokens occurs twice in one answer
 _TOP_K = 64
 _MIN_P = 0.05
 _APOSTROPHES = "'’"
@@ -118,12 +118,17 @@ class NameGate:
 
 
 class Repetition:
-    """Remembers the tokens of an answer's purposes and names those that would repeat a run."""
+    """Remembers the tokens of an answer's purposes and names those that would repeat a run.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    Runs of `example` (tokens of an example in the instructions) count as used before.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, example: Iterable[int] = ()) -> None:
         self.vocabulary = vocabulary
         self._seen: dict[tuple[int, ...], set[int]] = {}
         self._tokens: list[int] = []
+        for token in example:
+            self.add(token)
 
     def begin(self) -> None:
         """A new purpose begins: runs do not reach over its edge."""

@@ -1,1 +1,1 @@
-"""."""
+"""Models on this machine."""

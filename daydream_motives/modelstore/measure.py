@@ -9,6 +9,7 @@ or a build of llama.cpp that crashes takes its process with it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,7 +35,7 @@ Array = NDArray[np.floating]
 
 def measure(path: Path) -> dict[str, Array]:
     """`log_probs` (positions, n_vocab), and `speeds` (prefill, decode) in tokens/s."""
-    llm = LlamaModel(BackendSpec(path.name, path))
+    llm = LlamaModel(BackendSpec(path.name, path, threads=os.cpu_count() or 1))
     rows: list[Array] = []
     prefill: list[float] = []
     decode: list[float] = []
@@ -53,15 +54,14 @@ def measure(path: Path) -> dict[str, Array]:
             scaffold = encode([lead], llm.tokenize)
             llm.feed(scaffold, position)
             position += len(scaffold)
-            start = time.perf_counter()
-            tokens = encode([Piece(plain(answer[key]), False)], llm.tokenize)
-            for token in tokens:
-                logits = llm.logits().astype(np.float64)
+            for token in encode([Piece(plain(answer[key]), False)], llm.tokenize):
+                logits = llm.logits()
                 logits -= logits.max()
                 rows.append((logits - np.log(np.exp(logits).sum())).astype(np.float16))
+                start = time.perf_counter()
                 llm.feed([token], position)
+                decode.append(1 / (time.perf_counter() - start))
                 position += 1
-            decode.append(len(tokens) / (time.perf_counter() - start))
     llm.close()
     return {
         "log_probs": np.stack(rows),

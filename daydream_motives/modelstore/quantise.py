@@ -55,6 +55,9 @@ def requantise(source: Path, target: Path, format: str) -> None:
     """
     import llama_cpp
 
+    from daydream_motives.engine.llama import quiet
+
+    quiet()
     body, _, head = format.partition("/")
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{body}")

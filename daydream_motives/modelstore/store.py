@@ -17,7 +17,6 @@ from typing import Any
 from daydream_motives.characters.files import write_atomic
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.errors import (
-    DownloadFailed,
     ModelCorrupt,
     ModelMissing,
     ModelUnknown,
@@ -188,6 +187,3 @@ def _explained(folder: Path) -> Iterator[None]:
     except OSError as exc:
         remedy = "set DAYDREAM_HOME to a folder you may write, with room for the model"
         raise StoreError(f"cannot write under {folder}: {exc.strerror or exc}", remedy=remedy) from exc
-
-
-__all__ = ["DownloadFailed", "Installed", "ModelStore"]

@@ -17,12 +17,10 @@ _REPAIR_SCORE = 84.0
 
 # What English writes with a capital anywhere, and what may begin a sentence besides names.
 ANYWHERE = frozenset(
-    """I I'm I'll I'd I've Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February
-    March April May June July August September October November December Mr Mrs Ms Dr God Christmas
-    Easter English French German Spanish Latin""".split()
+    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mr Mrs Ms Dr God Christmas".split()
 )
 STARTERS = frozenset(
-    """A An The He She They It We You His Her Their Its My Our Your This That These Those There Here
+    """I A An The He She They It We You His Her Their Its My Our Your This That These Those There Here
     If When While Once Because Since So Then And But Or Not No Yes For To In On At By With Without
     From After Before Until As Maybe Perhaps Instead First Second Next Later Tonight Today Tomorrow
     Now Only Even Still Just Every Each All Both Some Someone Everyone Nobody What Who Whatever

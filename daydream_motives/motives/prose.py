@@ -62,7 +62,7 @@ def sentence(text: str) -> str:
     if not text:
         return ""
     text = text[0].upper() + text[1:]
-    return text if text[-1] in ".!?…。！？\"'”’)" else f"{text}."
+    return text if text.rstrip("\"'”’)")[-1:] in tuple(".!?…。！？") else f"{text}."
 
 
 def joined(items: Iterable[str], comma: str = ", ") -> str:

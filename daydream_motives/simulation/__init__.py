@@ -1,1 +1,1 @@
-"""."""
+"""A world set in motion."""

@@ -1,0 +1,1 @@
+"""From journals to better models. The only importer of torch."""
