@@ -44,7 +44,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604, F822 - the names load lazily
+__all__ = [
     "Backend",
     "BackendSpec",
     "Character",

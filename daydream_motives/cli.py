@@ -86,7 +86,7 @@ def simulate(
     target = Path(folder) if folder else _new_folder(Path(world).stem, seed)
     with _engine(model, threads, seed) as engine:
         run = Run(loaded, engine, scenario, target)
-        with _telling(run.world.sheets, scenario.ticks, quiet=as_json) as tell:
+        with _telling(scenario.ticks, quiet=as_json) as tell:
             for happenings in run.steps():
                 tell(run.simulation.clock.now, happenings)
     if as_json:
@@ -239,7 +239,11 @@ def models_pull(name: str | None, force: bool, as_json: bool) -> None:
     """Fetch the model NAME, check it, and keep it in the best format for this machine."""
     from rich.console import Console
     from rich.progress import (
-        BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn,
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
     )  # fmt: skip
 
     from daydream_motives.modelstore.store import ModelStore
@@ -380,7 +384,7 @@ def _new_folder(name: str, seed: int) -> Path:
 
 
 @contextmanager
-def _telling(sheets: Any, ticks: int, *, quiet: bool) -> Iterator[Any]:
+def _telling(ticks: int, *, quiet: bool) -> Iterator[Any]:
     """Shows a run as it goes: coloured, with progress, on a terminal; plain lines elsewhere."""
     from rich.console import Console
     from rich.markup import escape

@@ -1,4 +1,4 @@
-"""Decisions for lines of JSON, for programs in any language. Knows nothing of files or terminals."""
+"""Decisions for lines of JSON, for programs in any language. Knows nothing of files."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def decide_lines(
     while group := list(islice(numbered, batch)):
         parsed = [_parse(line, number, engine) for number, line in group]
         asked = [item for item in parsed if "error" not in item]
-        decisions = iter(
-            engine.answer((i["sheet"], i["context"], str(i["number"])) for i in asked)
-        )
+        decisions = iter(engine.answer((i["sheet"], i["context"], str(i["number"])) for i in asked))
         for item in parsed:
             head = {"id": item["id"]} if item["id"] is not None else {}
             if "error" in item:
@@ -50,7 +48,10 @@ def _parse(line: str, number: int, engine: MotiveEngine) -> dict[str, Any]:
         if "sheet" in data:
             if unknown := sorted(data.keys() - {"sheet", "situation"}):
                 raise SituationError(
-                    [Problem(where, key, "an unknown key", "id, sheet, situation") for key in unknown]
+                    [
+                        Problem(where, key, "an unknown key", "id, sheet, situation")
+                        for key in unknown
+                    ]
                 )
             character = Character(
                 CharacterSheet.from_data(data["sheet"], source=where, prefix="sheet"), engine=engine
@@ -72,7 +73,9 @@ def _parse(line: str, number: int, engine: MotiveEngine) -> dict[str, Any]:
 
 def _from_fields(data: dict[str, Any], where: str) -> dict[str, Any]:
     problems = [
-        Problem(where, field, "nothing" if field not in data else type(data[field]).__name__, "text")
+        Problem(
+            where, field, "nothing" if field not in data else type(data[field]).__name__, "text"
+        )
         for field in FIELDS
         if not isinstance(data.get(field), str)
     ]

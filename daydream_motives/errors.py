@@ -1,19 +1,19 @@
 """Every error a user can meet. Knows nothing of the rest of the package.
 
-    DaydreamError                 code, message, remedy; `exit_code` for the command line
-    ├── SettingsError             an environment variable, option or settings file is wrong
-    ├── ContentError              what an author wrote is wrong; lists every Problem at once
-    │   ├── SheetError            a character sheet
-    │   ├── RelationshipError     a relationship, an axis or an event of one
-    │   ├── SituationError        a situation, an outcome or a line of input to `decide`
-    │   └── WorldError            a world: places, people, lore, events
-    ├── StoreError                the model store
-    │   ├── ModelUnknown          no catalogue entry and no file of that name
-    │   ├── ModelMissing          known, but not on this machine
-    │   ├── ModelCorrupt          bytes differ from the pinned SHA-256
-    │   └── DownloadFailed        offline, refused, or cut off
-    ├── BackendError              a model could not be loaded or did not answer
-    └── RunError                  a run's folder, its journal or its disk
+DaydreamError                 code, message, remedy; `exit_code` for the command line
+├── SettingsError             an environment variable, option or settings file is wrong
+├── ContentError              what an author wrote is wrong; lists every Problem at once
+│   ├── SheetError            a character sheet
+│   ├── RelationshipError     a relationship, an axis or an event of one
+│   ├── SituationError        a situation, an outcome or a line of input to `decide`
+│   └── WorldError            a world: places, people, lore, events
+├── StoreError                the model store
+│   ├── ModelUnknown          no catalogue entry and no file of that name
+│   ├── ModelMissing          known, but not on this machine
+│   ├── ModelCorrupt          bytes differ from the pinned SHA-256
+│   └── DownloadFailed        offline, refused, or cut off
+├── BackendError              a model could not be loaded or did not answer
+└── RunError                  a run's folder, its journal or its disk
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The record of a run: every decision and what became of it. The contract between game and training.
+"""The record of a run: the contract between game and training.
 
 A journal is a SQLite file in WAL mode, or the same records as JSON Lines (see JSONL_FIELDS), which
 a game in any language can write. Knows nothing of who writes it. Migrations are numbered, applied
@@ -50,7 +50,7 @@ JSONL_FIELDS = {
     "purposes": "three objects: rank 1-3, text, score, targets, verb, unknown_names",
     "provenance": "source (model, cache or instinct), model, model_hash, prompt_hash, seed …",
     "chosen": "the rank acted on, or null",
-    "outcome": "status (done, failed, interrupted, overruled), needs, relationships, grade; or null",
+    "outcome": "null, or status (done, failed, interrupted, overruled), needs, grade …",
     "wall_time": "seconds since 1970 when it was written, or null",
 }
 
@@ -115,9 +115,7 @@ class Journal:
     def describe(self, manifest: Mapping[str, Any]) -> None:
         """Set keys of the run's manifest: world, model and adapter hash, settings, seed …"""
         for key, value in manifest.items():
-            self._write(
-                "INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, _json(value))
-            )
+            self._write("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, _json(value)))
 
     def manifest(self) -> dict[str, Any]:
         rows = self._db.execute("SELECT key, value FROM manifest ORDER BY key")
@@ -140,9 +138,7 @@ class Journal:
 
     def chosen(self, decision: Decision) -> None:
         """Keep which rank was acted on."""
-        self._write(
-            "UPDATE decisions SET chosen = ? WHERE id = ?", (decision.chosen, decision.id)
-        )
+        self._write("UPDATE decisions SET chosen = ? WHERE id = ?", (decision.chosen, decision.id))
 
     def resolved(self, decision: Decision) -> None:
         """Keep how it went."""
@@ -191,7 +187,7 @@ class Journal:
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Decisions from a JSON Lines journal; raises SituationError naming file and line of a bad one."""
+    """Decisions from a JSON Lines journal; raises SituationError naming the bad line."""
     source = str(path)
     try:
         with Path(path).open(encoding="utf-8") as stream:
@@ -225,10 +221,9 @@ def check_record(line: str, where: str) -> dict[str, Any]:
     if not isinstance(context, dict) or not all(isinstance(context.get(f), str) for f in FIELDS):
         fail("context", context, f"an object with the texts {', '.join(FIELDS)}")
     purposes = record.get("purposes")
-    ranks = [p.get("rank") for p in purposes if isinstance(p, dict)] if isinstance(
-        purposes, list
-    ) else []  # fmt: skip
-    if ranks != [1, 2, 3] or not all(isinstance(p.get("text"), str) for p in purposes):
+    rows = purposes if isinstance(purposes, list) else []
+    shaped = [p for p in rows if isinstance(p, dict) and isinstance(p.get("text"), str)]
+    if len(rows) != len(shaped) or [p.get("rank") for p in shaped] != [1, 2, 3]:
         fail("purposes", purposes, "three objects with rank 1, 2, 3 and a text")
     provenance = record.get("provenance")
     if not isinstance(provenance, dict) or provenance.get("source") not in (

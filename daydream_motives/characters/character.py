@@ -157,9 +157,7 @@ class Character:
         """Keep something lived through; beyond 12 the least weighty and oldest is let go."""
         self.recent.append(Lived(text=text, at=at, weight=weight))
         if len(self.recent) > RECENT:
-            worst = min(
-                range(len(self.recent) - 1), key=lambda i: (self.recent[i].weight, i)
-            )
+            worst = min(range(len(self.recent) - 1), key=lambda i: (self.recent[i].weight, i))
             del self.recent[worst]
 
     def recalled(self, now: datetime | None = None) -> Sequence[Lived]:

@@ -24,9 +24,7 @@ from daydream_motives.errors import Problem, SheetError
 
 SCHEMA_VERSION = 1
 ADULT_AGE = 18
-MBTI_TYPES = frozenset(
-    a + b + c + d for a in "IE" for b in "NS" for c in "TF" for d in "JP"
-)
+MBTI_TYPES = frozenset(a + b + c + d for a in "IE" for b in "NS" for c in "TF" for d in "JP")
 _CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 
 
@@ -125,9 +123,7 @@ class CharacterSheet(Strict):
     values: tuple[Text, ...] = ()
     wants: tuple[Text, ...] = ()
     fears: tuple[Text, ...] = ()
-    secrets: Annotated[
-        tuple[Text, ...], Field(description="known to this character alone")
-    ] = ()
+    secrets: Annotated[tuple[Text, ...], Field(description="known to this character alone")] = ()
     skills: tuple[Text, ...] = ()
     habits: tuple[Text, ...] = ()
     routine: tuple[RoutineEntry, ...] = ()

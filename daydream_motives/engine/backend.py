@@ -7,7 +7,7 @@ same path as anyone's. Knows nothing of simulation or training.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -48,7 +48,7 @@ class BackendSpec:
     model: str
     path: Path | None = None
     model_hash: str = ""
-    style: PromptStyle = PromptStyle()
+    style: PromptStyle = field(default_factory=PromptStyle)
     threads: int = 0
     context_window: int = 2048
     temperature: float = 0.7

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request, open_backend
 from daydream_motives.errors import DaydreamError
-from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext, Note, Recollection, build_context
+from daydream_motives.motives.context import (
+    DEFAULT_BUDGET,
+    MotiveContext,
+    Note,
+    Recollection,
+    build_context,
+)
 from daydream_motives.motives.instinct import instinct
 from daydream_motives.motives.purposes import Decision, Provenance, assemble
 from daydream_motives.motives.situation import Situation
@@ -51,7 +57,8 @@ class MotiveEngine:
 
     `backend` is an opened Backend or the name of a registered one with a `spec`; with neither, the
     default model of this machine is opened when first needed. `seed` and each character's count of
-    decisions seed every choice; `namespace` makes the decisions' ids this engine's own. Use as a context manager, or call `close`.
+    decisions seed every choice; `namespace` makes the decisions' ids this engine's own. Use as a
+    context manager, or call `close`.
     """
 
     def __init__(
@@ -186,9 +193,7 @@ class MotiveEngine:
                 cancel.set()
         return self._finish(prepared, answer, start)
 
-    def decide_many(
-        self, asked: Iterable[tuple[Character, Situation | None]]
-    ) -> list[Decision]:
+    def decide_many(self, asked: Iterable[tuple[Character, Situation | None]]) -> list[Decision]:
         """Lockstep: decide for all, in this order, with no deadline."""
         start, backend = time.perf_counter(), self.backend
         prepared = [self._prepare(character, situation, backend) for character, situation in asked]
@@ -209,10 +214,12 @@ class MotiveEngine:
         return [self._finish(p, a, start) for p, a in zip(prepared, answers, strict=True)]
 
     def answer(self, asked: Iterable[tuple[CharacterSheet, MotiveContext, str]]) -> list[Decision]:
-        """Lockstep: decide for contexts made elsewhere, each with its sheet and a key of its own."""
+        """Lockstep: decide for contexts made elsewhere, each with its sheet and its own key."""
         start, backend = time.perf_counter(), self.backend
         prepared = [
-            self._prepared(sheet, context, key, key, Situation(), instinct(sheet, Situation()), backend)
+            self._prepared(
+                sheet, context, key, key, Situation(), instinct(sheet, Situation()), backend
+            )
             for sheet, context, key in asked
         ]
         return self._decide_all(prepared, backend, start)

@@ -37,8 +37,8 @@ from daydream_motives.motives.prompt import (
     plain,
     prompt_pieces,
 )
-from daydream_motives.motives.situation import Verb
 from daydream_motives.motives.purposes import NEAR_DUPLICATE, Draft, alike
+from daydream_motives.motives.situation import Verb
 from daydream_motives.settings import default_threads
 
 _BATCH = 512
@@ -53,7 +53,7 @@ _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St)$")
 _log = logging.getLogger("daydream_motives.llama")
 
 
-@llama_cpp.llama_log_callback
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
 def _to_logging(_level: int, text: bytes, _data: object) -> None:
     """llama.cpp talks a lot: all of it goes to the logger `daydream_motives.llama`, as debug."""
     _log.debug("%s", text.decode("utf-8", errors="replace").rstrip())
@@ -136,9 +136,7 @@ class LlamaModel:
 
     def end_tokens(self) -> list[int]:
         """Tokens with which the model ends its turn."""
-        return [
-            t for t in range(self.n_vocab) if llama_cpp.llama_vocab_is_eog(self._vocab, t)
-        ]
+        return [t for t in range(self.n_vocab) if llama_cpp.llama_vocab_is_eog(self._vocab, t)]
 
     def chat_template(self) -> ChatTemplate:
         raw = llama_cpp.llama_model_chat_template(self._model, None)
@@ -232,7 +230,7 @@ class LlamaBackend:
             return Answer((), reason=f"the context has {len(own)} tokens and only {room} fit")
         self.llm.feed(own, len(shared))
         writer = _Writer(self, request, len(shared) + len(own))
-        drafts = []
+        drafts: list[Draft] = []
         for rank in range(3):
             if cancelled():
                 return Answer((), reason="cancelled")

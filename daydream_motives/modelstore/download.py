@@ -92,8 +92,7 @@ def _pip_download(requirement: str, folder: Path, progress: Progress) -> None:
     said: list[str] = []
     arrived = 0
     try:
-        assert process.stdout is not None  # a pipe was asked for
-        for line in process.stdout:
+        for line in process.stdout or ():
             if match := re.match(r"Progress (\d+) of", line):
                 progress(int(match[1]) - arrived)
                 arrived = int(match[1])

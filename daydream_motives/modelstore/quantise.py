@@ -98,9 +98,7 @@ def choose(
             found = _measure(target, Path(scratch) / "other.npz")
             table.append(_row(format, target, reference, found, parameters))
             files.append(target)
-    fit = [
-        row.kl <= limits.max_kl and row.top1 >= limits.min_top1 for row in table
-    ]
+    fit = [row.kl <= limits.max_kl and row.top1 >= limits.min_top1 for row in table]
     best = min((row.seconds, i) for i, row in enumerate(table) if fit[i])[1]
     judged = []
     for i, row in enumerate(table):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,10 +116,8 @@ class ModelStore:
         seen = model.path.with_suffix(".verified")
         if not seen.is_file() or seen.read_text(encoding="utf-8") != stamp:
             self.verify(name)
-            try:
+            with suppress(OSError):  # a read-only store is verified every time
                 write_atomic(seen, stamp)
-            except OSError:  # a read-only store is verified every time
-                pass
         return model
 
     def pull(
@@ -186,4 +184,6 @@ def _explained(folder: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         remedy = "set DAYDREAM_HOME to a folder you may write, with room for the model"
-        raise StoreError(f"cannot write under {folder}: {exc.strerror or exc}", remedy=remedy) from exc
+        raise StoreError(
+            f"cannot write under {folder}: {exc.strerror or exc}", remedy=remedy
+        ) from exc

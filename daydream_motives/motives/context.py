@@ -133,13 +133,14 @@ def build_context(
     ]
     pieces = [piece for piece in pieces if piece.text]
     tokens = _fit(sheet.name, pieces, max(MIN_BUDGET, budget), count_tokens)
-    name, *others = _render(sheet.name, pieces)
+    name, description, context, background = _render(sheet.name, pieces)
+    others = (description, context, background)
     if tokens > budget:
         name, tokens = _cut_name(name, others, budget, count_tokens)
     kept = {piece.key for piece in pieces if piece.status != "dropped"}
     told = "\n".join(others)
     return MotiveContext(
-        name, *others,
+        name, description, context, background,
         entities=_entities(situation, ties, told, kept),
         verbs=tuple(sorted(situation.verbs, key=lambda verb: verb.name)),
         receipt=tuple(
@@ -209,7 +210,9 @@ def _situation(
         for entity in in_order(situation.present)
     ]
     with_whom = f"With {words.object}: {joined(company)}" if company else ""
-    felt = pressing({id: (needs.get(id, need.level), need.line) for id, need in sheet.needs.items()})
+    felt = pressing(
+        {id: (needs.get(id, need.level), need.line) for id, need in sheet.needs.items()}
+    )
     usual = _usual(sheet, situation.time, words)
     can = joined([verb.name for verb in sorted(situation.verbs, key=lambda v: v.name)])
     near = joined([entity.name for entity in in_order(situation.nearby)])
@@ -269,7 +272,9 @@ def _known(
     memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text))
     for memory in memories:
         pieces.append(
-            _Piece(3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight)
+            _Piece(
+                3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight
+            )
         )
     touched = "\n".join(
         [
@@ -361,9 +366,7 @@ def _json(fields: Sequence[str]) -> str:
     return json.dumps(dict(zip(FIELDS, fields, strict=True)), ensure_ascii=False)
 
 
-def _cut_name(
-    name: str, others: Sequence[str], budget: int, count: CountTokens
-) -> tuple[str, int]:
+def _cut_name(name: str, others: Sequence[str], budget: int, count: CountTokens) -> tuple[str, int]:
     """The last resort for a name that alone breaks the budget: cut it until the whole fits."""
     tokens = count(_json((name, *others)))
     while tokens > budget and len(name) > 1:

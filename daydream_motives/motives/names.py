@@ -20,11 +20,11 @@ ANYWHERE = frozenset(
     "Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mr Mrs Ms Dr God Christmas".split()
 )
 STARTERS = frozenset(
-    """I A An The He She They It We You His Her Their Its My Our Your This That These Those There Here
-    If When While Once Because Since So Then And But Or Not No Yes For To In On At By With Without
-    From After Before Until As Maybe Perhaps Instead First Second Next Later Tonight Today Tomorrow
-    Now Only Even Still Just Every Each All Both Some Someone Everyone Nobody What Who Whatever
-    He'll She'll They'll It's""".split()
+    """I A An The He She They It We You His Her Their Its My Our Your This That These Those There
+    Here If When While Once Because Since So Then And But Or Not No Yes For To In On At By With
+    Without From After Before Until As Maybe Perhaps Instead First Second Next Later Tonight Today
+    Tomorrow Now Only Even Still Just Every Each All Both Some Someone Everyone Nobody What Who
+    Whatever He'll She'll They'll It's""".split()
 )
 
 

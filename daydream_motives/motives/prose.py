@@ -52,7 +52,7 @@ class Words:
         return {"is": "are", "has": "have"}.get(singular, singular.removesuffix("s"))
 
     def say(self, singular: str, what: str, link: str = "") -> str:
-        """"She fears the sea", or nothing where `what` is empty."""
+        """ "She fears the sea", or nothing where `what` is empty."""
         return f"{self.Subject} {self.verb(singular)} {link}{what}" if what else ""
 
 
@@ -66,7 +66,7 @@ def sentence(text: str) -> str:
 
 
 def joined(items: Iterable[str], comma: str = ", ") -> str:
-    """"a, b and c"; empty items are left out."""
+    """ "a, b and c"; empty items are left out."""
     parts = [item.strip().rstrip(".") for item in items if item.strip()]
     if len(parts) < 2:
         return "".join(parts)
@@ -74,7 +74,7 @@ def joined(items: Iterable[str], comma: str = ", ") -> str:
 
 
 def age_phrase(age: int | None, occupation: str) -> str:
-    """"a 34-year-old baker", "a baker", "34 years old"."""
+    """ "a 34-year-old baker", "a baker", "34 years old"."""
     if age is None:
         return f"{_article(occupation)} {occupation}"
     if not occupation:
@@ -87,7 +87,7 @@ def _article(noun: str) -> str:
 
 
 def kind_phrase(kinds: Iterable[str]) -> str:
-    """"mentor and best friend"."""
+    """ "mentor and best friend"."""
     return joined([_KIND_WORDS.get(kind, kind.replace("_", " ")) for kind in kinds]).replace(
         "{them}", "them"
     )
@@ -129,7 +129,7 @@ def part_of_day(hour: int) -> str:
 
 
 def time_phrase(time: datetime | None, place: str, words: Words) -> str:
-    """"It is Friday morning, 08:15, and she is at the Old Quay"; any part may be missing."""
+    """ "It is Friday morning, 08:15, and she is at the Old Quay"; any part may be missing."""
     where = f"{words.subject if words.subject in _FORMS else words.Subject} {words.verb('is')} at"
     if time is None:
         return f"{words.Subject} {words.verb('is')} at {place}" if place else ""

@@ -208,7 +208,8 @@ def assemble(
     spare = iter([*instinct, *_LAST_RESORT])
     for rank in range(1, RANKS + 1):
         draft = drafts[rank - 1] if rank <= len(drafts) else Draft("")
-        text, unknown = _clean(draft.text), ()
+        text = _clean(draft.text)
+        unknown: tuple[str, ...] = ()
         if text:
             unknown = unknown_names(text, allowed, told)
             text, unknown = repair_names(text, unknown, known)
@@ -331,4 +332,4 @@ def _clean(text: str) -> str:
     if not any(char.isalnum() for word in words for char in word):
         return ""
     line = " ".join(words[:MAX_WORDS]).strip()
-    return line if line[-1] in ".!?…。！？”’\"" else line.rstrip(",;:- ") + "."
+    return line if line[-1] in '.!?…。！？”’"' else line.rstrip(",;:- ") + "."

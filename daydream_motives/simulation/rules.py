@@ -140,9 +140,10 @@ class TownRules:
     def _action(
         self, town: Town, character: Character, purpose: Purpose, person: str | None
     ) -> Action:
-        deed = _BY_VERB.get(purpose.verb or "") or _BY_VERB[
-            closest_verb(purpose.text, [d.verb for d in DEEDS]) or "go"
-        ]
+        deed = (
+            _BY_VERB.get(purpose.verb or "")
+            or _BY_VERB[closest_verb(purpose.text, [d.verb for d in DEEDS]) or "go"]
+        )
         here = character.place or next(iter(town.world.places))
         named = next((t for t in purpose.targets if t in town.world.places), None)
         place = here

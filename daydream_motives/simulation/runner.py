@@ -225,8 +225,9 @@ class Simulation:
                 other.call("arrived", f"{newcomer.sheet.name} has just arrived", self.clock.tick)
 
     def _finish(self, actor: Actor) -> Happening:
-        assert actor.action is not None and actor.decision is not None  # set together
         character, action, decision = actor.character, actor.action, actor.decision
+        if action is None or decision is None:
+            raise RuntimeError("an actor without an action cannot finish one")
         outcome = self.rules.finish(self, character, action, self.rng)
         decision.resolve(outcome)
         actor.action = actor.decision = None
@@ -262,9 +263,7 @@ class Simulation:
             actor.action, actor.decision = action, decision
             actor.character.activity = f"on the way to do this: {action.purpose.text.rstrip('.')}"
             self.decided += 1
-            told.append(
-                Happening("decision", self.clock.now, action.purpose.text, id, decision)
-            )
+            told.append(Happening("decision", self.clock.now, action.purpose.text, id, decision))
             if action.arrives <= self.clock.tick:
                 self._arrive(actor, action.place)
         return told
@@ -310,7 +309,13 @@ class Simulation:
         ]
 
     def _note(
-        self, text: str, kind: str, *, place: str | None, who: tuple[str, ...], of: str | None = None
+        self,
+        text: str,
+        kind: str,
+        *,
+        place: str | None,
+        who: tuple[str, ...],
+        of: str | None = None,
     ) -> None:
         if self.journal:
             self.journal.event(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import mean, median
 from typing import Any
 
@@ -72,4 +72,4 @@ def summarise(decisions: Iterable[Decision]) -> Summary:
 
 def _bigrams(text: str) -> list[tuple[str, str]]:
     words = text.casefold().split()
-    return list(zip(words, words[1:], strict=False))
+    return list(pairwise(words))

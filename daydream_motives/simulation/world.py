@@ -1,4 +1,4 @@
-"""A world as its writers left it: places, people, ties, lore, events. Knows nothing of a running clock.
+"""A world as its writers left it: places, people, ties, lore, events. Knows no running clock.
 
 A world is one YAML or JSON file, or a folder with `world.yaml` and, beside it, any of
 `characters/<id>.yaml`, `relationships.yaml`, `lore.yaml`, `events.yaml`, `places.yaml`. Every
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from daydream_motives.characters.files import problems_of, read_document, shown, validated
+from daydream_motives.characters.files import problems_of, read_document, shown
 from daydream_motives.characters.relationships import (
     KINDS,
     Person,
@@ -256,7 +256,7 @@ class _Reader:
         found: dict[str, ItemT] = {}
         for id, item in data.items():
             path = f"{section}.{id}"
-            if self._one(Identifier, id, self._source(section), path) is None:  # type: ignore[arg-type]  # an Annotated alias
+            if self._one(Identifier, id, self._source(section), path) is None:
                 continue
             if (value := self._one(kind, item, self._source(section), path)) is not None:
                 found[id] = value
@@ -285,7 +285,7 @@ class _Reader:
             own_file = self.sources.get(f"characters.{id}")
             source = own_file or self._source("characters")
             prefix = "" if own_file else f"characters.{id}"
-            if self._one(Identifier, id, source, prefix) is None:  # type: ignore[arg-type]  # an Annotated alias
+            if self._one(Identifier, id, source, prefix) is None:
                 continue
             try:
                 sheets[id] = CharacterSheet.from_data(item, source=source, prefix=prefix)
@@ -317,9 +317,7 @@ class _Reader:
     def _connect(self, graph: RelationshipGraph, entries: list[RelationshipEntry]) -> None:
         source = self._source("relationships")
         for index, entry in enumerate(entries):
-            plain = Relationship.model_validate(
-                entry.model_dump(exclude={"from_", "to", "mutual"})
-            )
+            plain = Relationship.model_validate(entry.model_dump(exclude={"from_", "to", "mutual"}))
             directions = [(entry.from_, entry.to, plain)]
             if entry.mutual:
                 back = tuple(inv for k in plain.kinds if (inv := KINDS.get(k)) is not None)

@@ -1,0 +1,84 @@
+"""Shared fixtures. Every test has its own DAYDREAM_HOME, except those of the `model` tier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from daydream_motives.characters.character import Character
+from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+from daydream_motives.characters.sheet import CharacterSheet
+from daydream_motives.simulation.world import World
+
+settings.register_profile(
+    "fast", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fast")
+
+REPOSITORY = Path(__file__).parent.parent
+HARBOUR = REPOSITORY / "sim_examples" / "harbour_town"
+_REAL_HOME = os.environ.get("DAYDREAM_HOME")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """No test reads or writes the user's folders; only `model` tests read the user's models."""
+    for name in ("DAYDREAM_MODEL", "DAYDREAM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    if request.node.get_closest_marker("model") is None:
+        monkeypatch.setenv("DAYDREAM_HOME", str(tmp_path / "home"))
+
+
+def words(text: str) -> int:
+    """A token counter that needs no model: words and punctuation marks, roughly."""
+    return len(text.split()) + text.count('"') + text.count(",")
+
+
+@pytest.fixture
+def town() -> World:
+    """The example world, freshly loaded."""
+    return World.load(HARBOUR)
+
+
+@pytest.fixture
+def graph() -> RelationshipGraph:
+    """Three adults and a child: karl -> ines (parent's pain), ines -> tomas, everyone -> mo."""
+    graph = RelationshipGraph()
+    for id, name, age in (("karl", "Karl Prado", 63), ("ines", "Ines Prado", 34),
+                          ("tomas", "Tomas Lind", 40), ("mo", "Mo Prado", 9)):  # fmt: skip
+        graph.add_person(Person(id, name, age))
+    graph.set("karl", "ines", Relationship(kinds=("child",), affection=0.6, trust=-0.3))
+    graph.set("ines", "karl", Relationship(kinds=("parent",), affection=0.5))
+    graph.set("ines", "tomas", Relationship(kinds=("friend",), story="Tomas owes her a favour."))
+    graph.set("mo", "ines", Relationship(kinds=("parent",), affection=0.9, trust=0.9))
+    return graph
+
+
+@pytest.fixture
+def ines(graph: RelationshipGraph) -> Character:
+    """A character of the graph, with a secret."""
+    sheet = CharacterSheet(
+        name="Ines Prado", age=34, pronouns="she/her", occupation="harbour master",
+        wants=("to keep the quay",), secrets=("She signed a false slip.",),
+    )  # fmt: skip
+    return Character(sheet, id="ines", relationships=graph)
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Iterator[str]:
+    """The name of the real 135M model; skips, saying what to do, where it was not pulled."""
+    from daydream_motives.errors import StoreError
+    from daydream_motives.modelstore.store import ModelStore
+
+    name = "smollm2-135m"
+    try:
+        ModelStore().installed(name)
+    except StoreError as exc:
+        pytest.skip(f"{exc.message}: run `daydream models pull {name}` first")
+    yield name
