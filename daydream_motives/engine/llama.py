@@ -48,6 +48,7 @@ _END_BONUS = 3.0  # added to the logits of whatever ends a purpose past the soft
 _MIN_WORDS = 4
 _TRIES = 3
 _REASON = re.compile(r"\b(because|so that|since|in order to|lest|before|as (?:he|she|they))\b")
+_OPEN_END = re.compile(r"\b(?:a|an|the|and|or|but|of|to|with|his|her|their|my|because|is|was)$")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St)$")
 
 _log = logging.getLogger("daydream_motives.llama")
@@ -199,6 +200,11 @@ class LlamaBackend:
             b'"' in text or text.strip() in (b".", b"!", b"?") for text in self.vocabulary.texts
         ]
         self.enders: Mask = self.ends | np.array(stops)
+        # What lets a model that was never trained on the format wander off.
+        wander = [bool(re.search(rb"[;:()0-9*_#/]", text)) for text in self.vocabulary.texts]
+        self.plain: Mask = (
+            ~np.array(wander) if spec.style.one_sentence else ~self.vocabulary.forbidden
+        )
         self.example = self.llm.tokenize(spec.style.instructions, False)
         self._shared: list[int] = []
 
@@ -329,13 +335,19 @@ class _Writer:
         return mask
 
     def _mask(self, text: str, tokens: int) -> Mask:
-        mask = self.gate.mask(text) & ~self.vocabulary.forbidden
+        mask = self.gate.mask(text) & ~self.vocabulary.forbidden & self.backend.plain
         mask[self.repetition.banned()] = False
         if tokens == 0 and self._openers:
             mask[list(self._openers)] = False
         if tokens == 0 and self._verbs is not None and (mask & self._verbs).any():
             mask &= self._verbs
-        early = len(text.split()) - len(self.opening.split()) < _MIN_WORDS
+        # Neither the purpose nor its reason may end before it has said something.
+        said = (
+            text.rpartition(self.reason)[2]
+            if self.reason and self.reason in text
+            else text[len(self.opening) :]
+        )
+        early = len(said.split()) < _MIN_WORDS or bool(_OPEN_END.search(text))
         mask[self.backend.enders] &= not early
         if not early:
             mask[self.backend.ends] = self.gate.may_end(text)

@@ -20,6 +20,7 @@ from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.motives.prose import (
     Words,
     age_phrase,
+    content_words,
     feelings,
     joined,
     kind_phrase,
@@ -132,6 +133,7 @@ def build_context(
         *_known(recollections, lore, situation, ties),
     ]
     pieces = [piece for piece in pieces if piece.text]
+    _raise_relevant(pieces, situation, sheet)
     tokens = _fit(sheet.name, pieces, max(MIN_BUDGET, budget), count_tokens)
     name, description, context, background = _render(sheet.name, pieces)
     others = (description, context, background)
@@ -292,6 +294,16 @@ def _known(
             piece.status, piece.reason = "dropped", "nothing brings it up"
         pieces.append(piece)
     return pieces
+
+
+def _raise_relevant(pieces: list[_Piece], situation: Situation, sheet: CharacterSheet) -> None:
+    """What shares words with what is going on goes before what does not."""
+    present = (entity.name for entity in situation.present)
+    now = content_words(" ".join((*situation.happened, situation.activity, *present)))
+    now -= content_words(sheet.name)
+    for piece in pieces:
+        if piece.field != 2 and (shared := len(now & content_words(piece.text))):
+            piece.priority += min(2.0, 0.7 * shared)
 
 
 def _fit(name: str, pieces: list[_Piece], budget: int, count: CountTokens) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -27,13 +28,19 @@ _NEED_WORDS = {
 _KIND_WORDS = {
     "crush": "secret love",
     "fiance": "betrothed",
-    "aunt_or_uncle": "parent's sibling",
-    "niece_or_nephew": "sibling's child",
+    "aunt_or_uncle": "aunt or uncle",
+    "niece_or_nephew": "niece or nephew",
     "wrongdoer": "wrongdoer, who did {them} harm",
     "in_law": "relative by marriage",
     "ex_spouse": "former spouse",
     "ex_partner": "former partner",
 }
+
+_STOP = frozenset(
+    """a an the to of and or in on at for with from by as is be her his their its she he they it
+    him them that this so because wants want will can who has have had was were about into up out
+    not but if then than""".split()
+)
 
 
 class Words:
@@ -135,3 +142,9 @@ def time_phrase(time: datetime | None, place: str, words: Words) -> str:
         return f"{words.Subject} {words.verb('is')} at {place}" if place else ""
     when = f"It is {_DAYS[time.weekday()]} {part_of_day(time.hour)}, {time:%H:%M}"
     return f"{when}, and {where} {place}" if place else when
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Lower-case words that carry meaning, crudely stemmed."""
+    words = re.findall(r"\w+", text.casefold())
+    return frozenset(re.sub(r"(?:ing|ed|es|s)$", "", w) for w in words if w not in _STOP)

@@ -18,6 +18,7 @@ from daydream_motives.characters.sheet import Strict, Text
 from daydream_motives.errors import Problem, SituationError
 from daydream_motives.motives.context import MotiveContext, ReceiptEntry
 from daydream_motives.motives.names import allowed_words, repair_names, unknown_names
+from daydream_motives.motives.prose import content_words
 from daydream_motives.motives.situation import Entity, Verb
 
 Source = Literal["model", "cache", "instinct"]
@@ -25,11 +26,6 @@ RANKS = 3
 NEAR_DUPLICATE = 0.6  # share of content words two purposes have in common, from here on alike
 MAX_WORDS = 60
 _FALL = 0.9  # a lower rank's confidence is at most this much of the one above
-_STOP = frozenset(
-    """a an the to of and or in on at for with from by as is be her his their its she he they it
-    him them that this so because wants want will can who has have had was were about into up out
-    not but if then than""".split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +259,6 @@ def falling(confidences: Sequence[float]) -> list[float]:
         raw.append(share if not raw else min(share, raw[-1] * _FALL))
     total = sum(raw)
     return [share / total for share in raw]
-
-
-def content_words(text: str) -> frozenset[str]:
-    """Lower-case words that carry meaning, crudely stemmed."""
-    words = re.findall(r"\w+", text.casefold())
-    return frozenset(re.sub(r"(?:ing|ed|es|s)$", "", w) for w in words if w not in _STOP)
 
 
 def alike(a: str, b: str) -> float:
