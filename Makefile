@@ -5,6 +5,7 @@ PIP_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 MODEL := smollm2-135m
+DECISIONS ?= 150
 
 # llama.cpp is compiled for this processor, without its image support. AMX stays off: virtual
 # machines often show it to the compiler and then refuse to run it.
@@ -37,7 +38,7 @@ model: setup  ## Fetch the default model (98 MB) and keep it in the best format 
 	$(BIN)/daydream models pull $(MODEL)
 
 demo: model  ## A town lives a day on a real model.
-	$(BIN)/daydream simulate sim_examples/harbour_town --days 1 --max-decisions 150
+	$(BIN)/daydream simulate sim_examples/harbour_town --days 1 --max-decisions $(DECISIONS)
 
 first-steps: model  ## Ten lines of Python ask one character.
 	$(BIN)/python sim_examples/first_steps.py

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,7 +70,7 @@ def ines(graph: RelationshipGraph) -> Character:
 
 
 @pytest.fixture(scope="session")
-def real_model() -> Iterator[str]:
+def real_model() -> str:
     """The name of the real 135M model; skips, saying what to do, where it was not pulled."""
     from daydream_motives.errors import StoreError
     from daydream_motives.modelstore.store import ModelStore
@@ -81,4 +80,4 @@ def real_model() -> Iterator[str]:
         ModelStore().installed(name)
     except StoreError as exc:
         pytest.skip(f"{exc.message}: run `daydream models pull {name}` first")
-    yield name
+    return name

@@ -35,7 +35,7 @@ def clean_text(value: Any) -> Any:
     # Lone surrogates cannot be encoded, so they would break the tokenizer, the journal and saves.
     kept = "".join(
         " " if char.isspace() else char
-        for char in value
+        for char in unicodedata.normalize("NFC", value)
         if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs")
     )
     return " ".join(kept.split())

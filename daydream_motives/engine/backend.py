@@ -17,6 +17,11 @@ from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.prompt import PromptStyle
 from daydream_motives.motives.purposes import Draft
 
+
+class Cancelled(Exception):
+    """The work was abandoned on request; never leaves the engine."""
+
+
 GROUP = "daydream_motives.backends"
 
 

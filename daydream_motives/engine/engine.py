@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, Self
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daydream_motives")
 _NONE = ("", "", "")
+_RESERVE_MS = 5.0  # of a deadline, for putting the answer together
 LoreFor = Callable[[str], Sequence[Note]]
 
 
@@ -85,11 +89,14 @@ class MotiveEngine:
             self._open = lambda: open_backend(backend, spec or BackendSpec(backend))
         else:
             self._open = lambda: backend
+        self._owns = not isinstance(backend, Backend)
+        self._pid = os.getpid()
         self._loading: Future[Backend | None] | None = None
         self._reason = ""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-motives")
+        self._asked: Counter[str] = Counter()
         self._counted: tuple[Backend, Callable[[str], int]] | None = None
 
     def __enter__(self) -> Self:
@@ -103,7 +110,8 @@ class MotiveEngine:
         self._closing.set()
         self._worker.shutdown(wait=True, cancel_futures=True)
         loading, self._reason = self._loading, self._reason or "the engine is closed"
-        if loading and loading.done() and not loading.cancelled() and (model := loading.result()):
+        loaded = loading and loading.done() and not loading.cancelled()
+        if self._owns and loading and loaded and (model := loading.result()):
             model.close()
 
     @property
@@ -115,7 +123,8 @@ class MotiveEngine:
         """Begin to load the model in the background, so that the first decision finds it ready."""
         with self._lock:
             if self._loading is None and not self._closing.is_set():
-                self._loading = self._worker.submit(self._open_backend)
+                with suppress(RuntimeError):  # closed in this very moment
+                    self._loading = self._worker.submit(self._open_backend)
 
     def _open_backend(self) -> Backend | None:
         try:
@@ -130,6 +139,9 @@ class MotiveEngine:
 
     def _ready(self, timeout: float | None) -> Backend | None:
         """The backend if it is loaded within `timeout` seconds (None waits for it)."""
+        if os.getpid() != self._pid:  # threads do not survive a fork
+            self._reason = "the engine was made in another process"
+            return None
         self.load()
         if self._loading is None or self._closing.is_set():
             return None
@@ -186,7 +198,8 @@ class MotiveEngine:
             except TimeoutError:
                 answer = Answer((), reason=f"no answer within {deadline_ms:g} ms")
             except asyncio.CancelledError:
-                if not self._closing.is_set():
+                task = asyncio.current_task()
+                if not future.cancelled() or (task and task.cancelling()):
                     raise
                 answer = Answer((), reason="the engine is closed")
             finally:
@@ -208,6 +221,8 @@ class MotiveEngine:
         else:
             try:
                 answers = future.result()
+            except CancelledError:
+                answers = [Answer((), reason="the engine is closed")] * len(prepared)
             except BaseException:
                 cancel.set()
                 raise
@@ -300,7 +315,10 @@ class MotiveEngine:
                 log.warning("%s failed (%s); instinct answers", backend.model, exc)
                 return [Answer((), reason=f"{type(exc).__name__}: {exc}")] * len(requests)
 
-        return self._worker.submit(work), cancel
+        try:
+            return self._worker.submit(work), cancel
+        except RuntimeError:  # closed in this very moment
+            return None, cancel
 
     def _finish(self, prepared: _Prepared, answer: Answer, start: float) -> Decision:
         request = prepared.request
@@ -319,7 +337,11 @@ class MotiveEngine:
             receipt=request.context.receipt,
         )
         ranked = assemble(answer.drafts, request.context, provenance, instinct=prepared.spare)
-        id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.namespace}:{prepared.key}"))
+        # A game that loads an old save asks again what it asked before: another decision.
+        again = self._asked[prepared.key]
+        self._asked[prepared.key] += 1
+        key = f"{self.namespace}:{prepared.key}" + (f":{again}" if again else "")
+        id = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
         decision = Decision(id, prepared.character, request.context, ranked)
         if self.recorder is not None:
             self.recorder.decided(decision, prepared.situation)
@@ -337,9 +359,16 @@ class MotiveEngine:
     def _counter(self, backend: Backend | None) -> Callable[[str], int]:
         """Counts tokens, each piece of text once; a rough guess while there is no tokenizer."""
         if backend is None:
-            return lambda text: len(text.encode("utf-8", errors="replace")) // 3 + 1
+            return _rough_count
         if self._counted is None or self._counted[0] is not backend:
-            self._counted = (backend, lru_cache(maxsize=8192)(backend.count_tokens))
+
+            def count(text: str) -> int:
+                try:
+                    return backend.count_tokens(text)
+                except DaydreamError:  # closed while a context was being composed
+                    return _rough_count(text)
+
+            self._counted = (backend, lru_cache(maxsize=8192)(count))
         return self._counted[1]
 
 
@@ -355,11 +384,15 @@ class _Prepared:
     model: tuple[str, str, str]
 
 
+def _rough_count(text: str) -> int:
+    return len(text.encode("utf-8", errors="replace")) // 3 + 1
+
+
 def _left(start: float, deadline_ms: float | None) -> float | None:
-    """Seconds until the deadline, at least 0; None where there is none."""
+    """Seconds left to wait, at least 0, so that the answer is there by then; None: no limit."""
     if deadline_ms is None:
         return None
-    return max(0.0, deadline_ms / 1000 - (time.perf_counter() - start))
+    return max(0.0, (deadline_ms - _RESERVE_MS) / 1000 - (time.perf_counter() - start))
 
 
 def _open_installed(model: str | None) -> Backend:

@@ -10,47 +10,28 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import logging
-import random
-import re
+import threading
+import weakref
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import llama_cpp
 import numpy as np
 
-from daydream_motives.engine.backend import Answer, BackendSpec, Request
-from daydream_motives.engine.sampling import (
-    Logits,
-    Mask,
-    NameGate,
-    Repetition,
-    Vocabulary,
-    sample,
-)
+from daydream_motives.engine.backend import Answer, BackendSpec, Cancelled, Request
+from daydream_motives.engine.sampling import Logits, Vocabulary
+from daydream_motives.engine.writer import Writer, WriterTables
 from daydream_motives.errors import BackendError
-from daydream_motives.motives.names import allowed_words
-from daydream_motives.motives.prompt import (
-    FRAME,
-    ChatTemplate,
-    Piece,
-    PromptStyle,
-    encode,
-    plain,
-    prompt_pieces,
-)
-from daydream_motives.motives.purposes import NEAR_DUPLICATE, Draft, alike
-from daydream_motives.motives.situation import Verb
-from daydream_motives.settings import default_threads
+from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.prompt import FRAME, ChatTemplate, encode, prompt_pieces
+from daydream_motives.motives.purposes import RANKS, Draft
+from daydream_motives.settings import default_threads, spin_briefly
+
+spin_briefly()
+import llama_cpp  # noqa: E402 - OpenMP reads its settings when the library loads
+
+__all__ = ["LlamaBackend", "LlamaModel", "llama_cpp", "quiet"]
 
 _BATCH = 512
-_MAX_TOKENS = 44  # a purpose that is longer than this is ended
-_SOFT_TOKENS = 30  # from here on it ends as soon as the model would have it
-_END_BONUS = 3.0  # added to the logits of whatever ends a purpose past the soft limit
-_MIN_WORDS = 4
-_TRIES = 3
-_REASON = re.compile(r"\b(because|so that|since|in order to|lest|before|as (?:he|she|they))\b")
-_OPEN_END = re.compile(r"\b(?:a|an|the|and|or|but|of|to|with|his|her|their|my|because|is|was)$")
-_ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St)$")
-
 _log = logging.getLogger("daydream_motives.llama")
 
 
@@ -101,21 +82,32 @@ class LlamaModel:
         self.window = int(llama_cpp.llama_n_ctx(self._context))
         self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self._batch = llama_cpp.llama_batch_init(_BATCH, 0, 1)
+        self._tokenizing = threading.Lock()
+        # An engine that is dropped without `close` must not keep the model's memory.
+        self._release = weakref.finalize(self, _free, self._batch, self._context, self._model)
 
     def close(self) -> None:
-        """Free the model; calling it twice is harmless."""
-        if self._model:
-            llama_cpp.llama_batch_free(self._batch)
-            llama_cpp.llama_free(self._context)
-            llama_cpp.llama_model_free(self._model)
-            self._model = None
+        """Free the model; calling it twice is harmless. Not while another thread decodes."""
+        with self._tokenizing:
+            if self._release.detach():
+                _free(self._batch, self._context, self._model)
+                self._model = None
+
+    def _check_open(self) -> None:
+        if not self._model:
+            raise BackendError("the model is closed", remedy="open a new MotiveEngine")
 
     def tokenize(self, text: str, special: bool) -> list[int]:
-        """Tokens of `text` with no BOS; control tokens are recognised only where `special`."""
+        """Tokens of `text` with no BOS; control tokens are recognised only where `special`.
+
+        May be called from any thread, also while another one decodes.
+        """
         raw = text.encode("utf-8", errors="replace")
         room = len(raw) + 8
         buffer = (llama_cpp.llama_token * room)()
-        n = llama_cpp.llama_tokenize(self._vocab, raw, len(raw), buffer, room, False, special)
+        with self._tokenizing:
+            self._check_open()
+            n = llama_cpp.llama_tokenize(self._vocab, raw, len(raw), buffer, room, False, special)
         if n < 0:
             raise BackendError(f"the tokenizer refused {len(raw)} bytes of text")
         return list(buffer[:n])
@@ -154,10 +146,17 @@ class LlamaModel:
 
     def forget(self, start: int) -> None:
         """Drop everything from position `start` on from the KV cache."""
+        self._check_open()
         llama_cpp.llama_memory_seq_rm(self._memory, 0, start, -1)
 
-    def feed(self, tokens: Sequence[int], start: int) -> None:
-        """Decode `tokens` at positions from `start` on; `logits` then follow the last one."""
+    def feed(
+        self, tokens: Sequence[int], start: int, cancelled: Callable[[], bool] | None = None
+    ) -> None:
+        """Decode `tokens` at positions from `start` on; `logits` then follow the last one.
+
+        Raises Cancelled between batches of 512, and BackendError where the window is full.
+        """
+        self._check_open()
         if start + len(tokens) > self.window:
             raise BackendError(
                 f"{start + len(tokens)} tokens do not fit a window of {self.window}",
@@ -165,6 +164,8 @@ class LlamaModel:
             )
         batch = self._batch
         for offset in range(0, len(tokens), _BATCH):
+            if cancelled and cancelled():
+                raise Cancelled
             part = tokens[offset : offset + _BATCH]
             batch.n_tokens = len(part)
             for i, token in enumerate(part):
@@ -192,21 +193,16 @@ class LlamaBackend:
         self.style = spec.style
         self.temperature = spec.temperature
         self.llm = LlamaModel(spec)
-        self.template = self.llm.chat_template()
-        self.vocabulary = self.llm.read_vocabulary()
-        self.ends = np.zeros(self.llm.n_vocab, dtype=np.bool_)
-        self.ends[self.llm.end_tokens()] = True
-        stops = [
-            b'"' in text or text.strip() in (b".", b"!", b"?") for text in self.vocabulary.texts
-        ]
-        self.enders: Mask = self.ends | np.array(stops)
-        # What lets a model that was never trained on the format wander off.
-        wander = [bool(re.search(rb"[;:()0-9*_#/]", text)) for text in self.vocabulary.texts]
-        self.plain: Mask = (
-            ~np.array(wander) if spec.style.one_sentence else ~self.vocabulary.forbidden
-        )
-        self.example = self.llm.tokenize(spec.style.instructions, False)
-        self._shared: list[int] = []
+        try:
+            self.template = self.llm.chat_template()
+            self.around = self.template.around(self.style.instructions)
+        except BackendError:
+            self.llm.close()
+            raise
+        self.tables = WriterTables(self.llm, self.style)
+        shared, _ = prompt_pieces(self.around, dict.fromkeys(FIELDS, ""))
+        self.shared = encode(shared, self.llm.tokenize)
+        self._cached = False
 
     def count_tokens(self, text: str) -> int:
         return len(self.llm.tokenize(text, False))
@@ -214,10 +210,10 @@ class LlamaBackend:
     def close(self) -> None:
         self.llm.close()
 
-    def prompt_tokens(self, request: Request) -> tuple[list[int], list[int]]:
-        """Tokens of the prompt: what all requests share, and this one's, up to the first quote."""
-        shared, own = prompt_pieces(self.template, request.context.fields, self.style)
-        return encode(shared, self.llm.tokenize), encode([*own, FRAME.first], self.llm.tokenize)
+    def prompt_tokens(self, request: Request) -> list[int]:
+        """Tokens of the prompt after what all requests share, up to the first quote."""
+        _, own = prompt_pieces(self.around, request.context.fields)
+        return encode([*own, FRAME.first], self.llm.tokenize)
 
     def decide_many(
         self, requests: Sequence[Request], cancelled: Callable[[], bool] | None = None
@@ -225,22 +221,32 @@ class LlamaBackend:
         return [self._decide(request, cancelled or _never) for request in requests]
 
     def _decide(self, request: Request, cancelled: Callable[[], bool]) -> Answer:
-        shared, own = self.prompt_tokens(request)
-        if shared != self._shared:
+        """One answer; what goes wrong with it is its own fault, not its neighbours'."""
+        if cancelled():
+            return Answer((), reason="cancelled")
+        try:
+            return self._write(request, cancelled)
+        except Cancelled:
+            return Answer((), reason="cancelled")
+        except BackendError as exc:
+            return Answer((), reason=exc.message)
+
+    def _write(self, request: Request, cancelled: Callable[[], bool]) -> Answer:
+        shared, own = self.shared, self.prompt_tokens(request)
+        if not self._cached:
             self.llm.forget(0)
             self.llm.feed(shared, 0)
-            self._shared = shared
+            self._cached = True
         self.llm.forget(len(shared))
-        room = self.llm.window - len(shared) - 3 * (_MAX_TOKENS * 2 + 16)
+        writer = Writer(self.llm, self.tables, self.style, request, cancelled)
+        room = self.llm.window - len(shared) - writer.reserve
         if len(own) > room:
             return Answer((), reason=f"the context has {len(own)} tokens and only {room} fit")
-        self.llm.feed(own, len(shared))
-        writer = _Writer(self, request, len(shared) + len(own))
+        self.llm.feed(own, len(shared), cancelled)
+        writer.position = len(shared) + len(own)
         drafts: list[Draft] = []
-        for rank in range(3):
-            if cancelled():
-                return Answer((), reason="cancelled")
-            drafts.append(writer.purpose(rank, [draft.text for draft in drafts]))
+        for rank in range(RANKS):
+            drafts.append(writer.purpose(rank, [d.text for d in drafts], self.temperature))
         digest = hashlib.sha256(np.array([*shared, *own], dtype=np.int32).tobytes())
         return Answer(
             tuple(drafts),
@@ -250,136 +256,10 @@ class LlamaBackend:
         )
 
 
-class _Writer:
-    """Writes the purposes of one answer, each after the scaffolding that leads up to it."""
-
-    def __init__(self, backend: LlamaBackend, request: Request, position: int) -> None:
-        context = request.context
-        names = [n for e in context.entities for n in (e.name, *e.aliases)]
-        self.backend, self.llm, self.vocabulary = backend, backend.llm, backend.vocabulary
-        self.style: PromptStyle = backend.style
-        self.gate = NameGate(self.vocabulary, allowed_words(context.text, [*names, context.name]))
-        self.repetition = Repetition(self.vocabulary, backend.example)
-        self.rng = random.Random(request.seed)
-        self.opening = plain(self.style.opening.format(name=request.short_name))
-        self.position = position
-        self.pending: list[int] = []
-        self.sampled = 0
-        self.reason = self.style.reason.format(subject=request.subject)
-        self._openers: set[int] = set()
-        self._verbs = self._first_words(context.verbs)
-
-    def purpose(self, rank: int, earlier: Sequence[str]) -> Draft:
-        """The text of one rank, written again (up to three times) while it repeats another."""
-        lead = [FRAME.between[rank - 1]] if rank else []
-        if self.opening:
-            lead.append(Piece(self.opening, False))
-        self._feed(encode(lead, self.llm.tokenize))
-        start, logits = self.position, self.llm.logits()
-        text, confidence = "", 0.0
-        for attempt in range(_TRIES):
-            if attempt:
-                self._rewind(start)
-            body, confidence = self._write(logits, retry=attempt > 0)
-            text = plain(self.opening + body)
-            if all(alike(text, other) < NEAR_DUPLICATE for other in earlier):
-                break
-        return Draft(text, confidence)
-
-    def _write(self, logits: Logits, *, retry: bool) -> tuple[str, float]:
-        """Sample one purpose from here on: its text after the opening, mean log-probability."""
-        start, tokens, written, total = self.position, 0, b"", 0.0
-        reasoned = not self.reason
-        temperature = max(self.backend.temperature, 0.7) if retry else self.backend.temperature
-        self.repetition.begin()
-        while True:
-            text = self.opening + written.decode("utf-8", errors="ignore")
-            mask = self._mask(text, tokens)
-            if tokens >= _SOFT_TOKENS:
-                logits[self.backend.enders] += _END_BONUS
-            token, logprob = sample(logits, mask, temperature, self.rng)
-            if tokens == 0 and self.opening:
-                self._openers.add(token)
-            total, tokens, self.sampled = total + logprob, tokens + 1, self.sampled + 1
-            head, ended = self._ending(token, text)
-            clause = not reasoned and tokens > _MIN_WORDS and head == b","
-            if not ended and not clause and tokens < _MAX_TOKENS:
-                written += head
-                self.repetition.add(token)
-                self._feed([token])
-            elif not reasoned and not _REASON.search(text + head.decode("utf-8", errors="ignore")):
-                # It would end without a reason: put the word in its mouth and let it go on.
-                reasoned, tokens = True, min(tokens, _SOFT_TOKENS - 10)
-                written = written.rstrip(b" ,;:.-") + self.reason.encode()
-                self._rewind(start)
-                self._feed(self.llm.tokenize(written.decode("utf-8", errors="ignore"), False))
-            else:
-                if ended:
-                    written += head
-                    self.pending = self.llm.tokenize(head.decode("utf-8", errors="ignore"), False)
-                else:
-                    written = _trimmed(written)
-                    self._rewind(start)
-                    self.pending = self.llm.tokenize(written.decode("utf-8"), False)
-                return written.decode("utf-8", errors="ignore"), total / tokens
-            logits = self.llm.logits()
-
-    def _first_words(self, verbs: Sequence[Verb]) -> Mask | None:
-        """Tokens a purpose may begin with after its opening, or None where any may."""
-        words = [w for verb in verbs for w in (verb.name, *verb.words)] or self.style.verbs
-        if not self.opening or not words:
-            return None
-        mask = np.zeros(self.llm.n_vocab, dtype=np.bool_)
-        for word in words:
-            mask[self.llm.tokenize(f" {word}", False)[:1]] = True
-        return mask
-
-    def _mask(self, text: str, tokens: int) -> Mask:
-        mask = self.gate.mask(text) & ~self.vocabulary.forbidden & self.backend.plain
-        mask[self.repetition.banned()] = False
-        if tokens == 0 and self._openers:
-            mask[list(self._openers)] = False
-        if tokens == 0 and self._verbs is not None and (mask & self._verbs).any():
-            mask &= self._verbs
-        # Neither the purpose nor its reason may end before it has said something.
-        said = (
-            text.rpartition(self.reason)[2]
-            if self.reason and self.reason in text
-            else text[len(self.opening) :]
-        )
-        early = len(said.split()) < _MIN_WORDS or bool(_OPEN_END.search(text))
-        mask[self.backend.enders] &= not early
-        if not early:
-            mask[self.backend.ends] = self.gate.may_end(text)
-        return mask
-
-    def _ending(self, token: int, text: str) -> tuple[bytes, bool]:
-        """The part of the token that belongs to the purpose, and whether it ends there."""
-        piece = self.vocabulary.texts[token]
-        if self.backend.ends[token]:
-            return b"", True
-        head, quote, _ = piece.partition(b'"')
-        if quote:
-            return head, True
-        stops = self.style.one_sentence and piece.rstrip()[-1:] in (b".", b"!", b"?")
-        return piece, stops and not _ABBREVIATION.search(text)
-
-    def _feed(self, tokens: list[int]) -> None:
-        tokens, self.pending = [*self.pending, *tokens], []
-        self.llm.feed(tokens, self.position)
-        self.position += len(tokens)
-
-    def _rewind(self, position: int) -> None:
-        self.llm.forget(position)
-        self.position, self.pending = position, []
-
-
-def _trimmed(written: bytes) -> bytes:
-    """A purpose that ran too long, ended at its last clause or, failing that, its last word."""
-    text = written.decode("utf-8", errors="ignore").rstrip()
-    clause = max(text.rfind(mark) for mark in (",", ";", " and ", " so that "))
-    cut = clause if clause > len(text) // 2 else text.rfind(" ")
-    return (text[:cut] if cut > 0 else text).rstrip(" ,;:-").encode() + b"."
+def _free(batch: Any, context: Any, model: Any) -> None:
+    llama_cpp.llama_batch_free(batch)
+    llama_cpp.llama_free(context)
+    llama_cpp.llama_model_free(model)
 
 
 def _never() -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from daydream_motives.errors import BackendError
 from daydream_motives.motives.names import STARTERS, begins_sentence
 
 Logits = NDArray[np.float32]
@@ -22,6 +23,7 @@ Mask = NDArray[np.bool_]
 _REPEAT = 4  # no run of this many tokens occurs twice in one answer
 _TOP_K = 64
 _MIN_P = 0.05
+_IN_NUMBERS = (b",", b".", b":")
 _APOSTROPHES = "'’"
 
 
@@ -33,29 +35,31 @@ class Vocabulary:
     forbidden: Mask  # may never stand in a purpose
     capital: Mask  # holds a capital letter
     continues: Mask  # begins with a letter, so that it goes on with a word
-    ids: dict[str, int]
+    ids: dict[bytes, int]
 
     @classmethod
     def read(cls, texts: Sequence[bytes], special: Iterable[int]) -> Vocabulary:
         """From the bytes of each token, and the ids of control tokens."""
         n = len(texts)
         forbidden, capital, continues = (np.zeros(n, dtype=np.bool_) for _ in range(3))
-        ids: dict[str, int] = {}
+        ids: dict[bytes, int] = {}
         for token, raw in enumerate(texts):
             text = raw.decode("utf-8", errors="replace")
             forbidden[token] = not raw or b"\\" in raw or any(byte < 0x20 for byte in raw)
             # Cut off bytes of a longer character are judged by the text they end up in.
             whole = text.replace("�", "")
             capital[token] = any(char.isupper() for char in whole)
-            continues[token] = bool(whole) and (whole[0].isalpha() or whole[0] in _APOSTROPHES)
-            if "�" not in text:
-                ids.setdefault(text, token)
+            part = text[:1] == "�"  # bytes that a letter may be made of
+            continues[token] = part or (
+                bool(whole) and (whole[0].isalpha() or whole[0] in _APOSTROPHES)
+            )
+            ids.setdefault(raw, token)
         for token in special:
             forbidden[token] = True
         return cls(tuple(texts), forbidden, capital, continues, ids)
 
-    def prefixes(self, word: str) -> list[int]:
-        """Tokens that are a beginning of `word`."""
+    def prefixes(self, word: bytes) -> list[int]:
+        """Tokens that are a beginning of `word` (UTF-8)."""
         found = (self.ids.get(word[:end]) for end in range(1, len(word) + 1))
         return [token for token in found if token is not None]
 
@@ -76,41 +80,41 @@ class NameGate:
     def _opens(self, words: Sequence[str]) -> Mask:
         """Tokens with which one of the words, or anything in lower case, may begin."""
         mask = ~self.vocabulary.capital
-        space = self.vocabulary.ids.get(" ")
+        space = self.vocabulary.ids.get(b" ")
         for word in words:
-            mask[self.vocabulary.prefixes(word)] = True
-            mask[[t for t in self.vocabulary.prefixes(f" {word}") if t != space]] = True
+            mask[self.vocabulary.prefixes(word.encode())] = True
+            spaced = self.vocabulary.prefixes(f" {word}".encode())
+            mask[[token for token in spaced if token != space]] = True
         return mask
 
-    def may_end(self, written: str) -> bool:
+    def may_end(self, written: bytes) -> bool:
         """Whether the text may stop here: not within a capitalised word that is none yet."""
-        word = _last_word(written)
-        return not word or not word[0].isupper() or word in self._words(written)
+        before, word = _last_word(written)
+        return not word[:1].isupper() or word in self._words(before)
 
-    def _words(self, written: str) -> Sequence[str]:
-        word = _last_word(written)
-        before = written[: len(written) - len(word)]
+    def _words(self, before: str) -> Sequence[str]:
         return self._starters if begins_sentence(before) else self._names
 
-    def mask(self, written: str) -> Mask:
-        """Tokens that may follow the text written so far."""
-        vocabulary, word = self.vocabulary, _last_word(written)
-        opens = self._new_sentence if begins_sentence(written) else self._new_name
+    def mask(self, written: bytes) -> Mask:
+        """Tokens that may follow the UTF-8 written so far (it may end within a character)."""
+        vocabulary = self.vocabulary
+        before, word = _last_word(written)
         if not word:
-            return opens
+            return self._new_sentence if begins_sentence(before) else self._new_name
         # After a letter, a capital may only come after a space.
-        after = opens & ~(vocabulary.capital & vocabulary.continues)
+        after = self._new_name & ~(vocabulary.capital & vocabulary.continues)
         if not word[0].isupper():
             return after
         mask = np.zeros_like(after)
-        words = self._words(written)
-        for full in words:
-            if full.startswith(word) and full != word:
-                mask[vocabulary.prefixes(full[len(word) :])] = True
+        words = self._words(before)
+        begun = written[len(before.encode()) :]
+        for full in (name.encode() for name in words):
+            if full.startswith(begun) and full != begun:
+                mask[vocabulary.prefixes(full[len(begun) :])] = True
         if word in words:
             mask |= after & ~vocabulary.continues
             for tail in ("'", "'s", "’", "’s", "'ll", "'m", "'d"):
-                if (token := vocabulary.ids.get(tail)) is not None:
+                if (token := vocabulary.ids.get(tail.encode())) is not None:
                     mask[token] = True
         if not mask.any():  # a word that no token can end as it should: let it go, and be detected
             return after
@@ -144,24 +148,37 @@ class Repetition:
         """Tokens that would end a run seen before; a word once begun may always be finished."""
         found = []
         for token in self._seen.get(tuple(self._tokens[-(_REPEAT - 1) :]), ()):
-            if not self.vocabulary.continues[token]:
+            raw = self.vocabulary.texts[token]
+            if not (self.vocabulary.continues[token] or raw[:1].isdigit() or raw in _IN_NUMBERS):
                 found.append(token)
                 # Without its space the same word would only glue itself to the one before.
-                bare = self.vocabulary.texts[token].strip().decode("utf-8", errors="replace")
+                bare = raw.strip()
                 if (glued := self.vocabulary.ids.get(bare)) is not None:
                     found.append(glued)
         return found
 
 
-def sample(logits: Logits, mask: Mask, temperature: float, rng: random.Random) -> tuple[int, float]:
-    """A token and its log-probability under the unmasked model; temperature 0 is greedy.
+def sample(
+    logits: Logits,
+    mask: Mask,
+    temperature: float,
+    rng: random.Random,
+    favoured: Mask | None = None,
+    bonus: float = 0.0,
+) -> tuple[int, float]:
+    """A token and its log-probability under the untouched model; temperature 0 is greedy.
 
-    Shapes: logits and mask (n_vocab,). Keeps the 64 likeliest allowed tokens of at least 5% of the
-    best one's probability (min-p, Nguyen et al. 2024).
+    Shapes: logits, mask and favoured (n_vocab,); `bonus` is added to the logits of favoured ones.
+    Keeps the 64 likeliest allowed tokens of at least 5% of the best one's probability (min-p,
+    Nguyen et al. 2024). Raises BackendError where nothing is allowed.
     """
     peak = float(logits.max())
     log_total = peak + float(np.log(np.exp(logits - peak).sum(dtype=np.float64)))
+    if not mask.any():
+        raise BackendError("no token may follow")
     allowed = np.where(mask, logits, -np.inf)
+    if favoured is not None:
+        allowed[favoured] += bonus
     if temperature <= 0:
         token = int(allowed.argmax())
         return token, float(logits[token]) - log_total
@@ -175,9 +192,10 @@ def sample(logits: Logits, mask: Mask, temperature: float, rng: random.Random) -
     return token, float(logits[token]) - log_total
 
 
-def _last_word(text: str) -> str:
-    """The letters at the end of the text: the word in the making, or nothing."""
+def _last_word(written: bytes) -> tuple[str, str]:
+    """The text before the word in the making, and that word's letters: the last may be cut."""
+    text = written.decode("utf-8", errors="ignore")
     end = len(text)
     while end and text[end - 1].isalpha():
         end -= 1
-    return text[end:]
+    return text[:end], text[end:]

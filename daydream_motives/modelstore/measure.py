@@ -23,7 +23,6 @@ from daydream_motives.motives.prompt import (
     FRAME,
     KEYS,
     Piece,
-    PromptStyle,
     encode,
     plain,
     prompt_pieces,
@@ -39,11 +38,11 @@ def measure(path: Path) -> dict[str, Array]:
     rows: list[Array] = []
     prefill: list[float] = []
     decode: list[float] = []
-    template = llm.chat_template()
+    around = llm.chat_template().around("")
     for line in (shipped("models") / "agreement.jsonl").read_text(encoding="utf-8").splitlines():
         user, assistant = json.loads(line)["conversations"]
         fields, answer = json.loads(user["value"]), json.loads(assistant["value"])
-        shared, own = prompt_pieces(template, fields, PromptStyle())
+        shared, own = prompt_pieces(around, fields)
         prompt = encode([*shared, *own], llm.tokenize)
         llm.forget(0)
         start = time.perf_counter()

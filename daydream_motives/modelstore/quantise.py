@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,7 @@ def requantise(source: Path, target: Path, format: str) -> None:
 
     Raises StoreError where llama.cpp refuses; `target` then does not exist.
     """
-    import llama_cpp
-
-    from daydream_motives.engine.llama import quiet
+    from daydream_motives.engine.llama import llama_cpp, quiet
 
     quiet()
     body, _, head = format.partition("/")
@@ -103,7 +101,7 @@ def choose(
     judged = []
     for i, row in enumerate(table):
         verdict = "chosen" if i == best else "slower" if fit[i] else "too far from the original"
-        judged.append(Measured(**{**row.as_data(), "verdict": verdict}))
+        judged.append(replace(row, verdict=verdict))
         if i not in (best, 0):
             files[i].unlink()
     return files[best], judged

@@ -7,7 +7,9 @@ pull, and `manifest.json`, written last: a folder without one is not a model.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,11 +25,12 @@ from daydream_motives.errors import (
     StoreError,
 )
 from daydream_motives.modelstore.catalogue import Catalogue
-from daydream_motives.modelstore.download import Progress, fetch, sha256_of
+from daydream_motives.modelstore.download import Progress, fetch, forget, sha256_of
 from daydream_motives.modelstore.quantise import choose
 from daydream_motives.settings import default_model, home
 
 MANIFEST_VERSION = 1
+_STALE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,11 @@ class ModelStore:
             except (ModelMissing, ModelCorrupt):
                 pass
         folder, cache = self.folder / name, home() / "downloads"
-        fresh = self.folder / f".{name}.new"
+        fresh = self.folder / f".{name}.{os.getpid()}"  # two pulls at once do not meet
         with _explained(self.folder):
+            for left in self.folder.glob(f".{name}.*"):  # by a pull that was killed
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
             try:
@@ -170,8 +176,14 @@ class ModelStore:
                 shutil.rmtree(old, ignore_errors=True)
                 if folder.exists():
                     folder.rename(old)
-                fresh.rename(folder)
+                try:
+                    fresh.rename(folder)
+                except OSError:
+                    if old.exists():
+                        old.rename(folder)
+                    raise
                 shutil.rmtree(old, ignore_errors=True)
+                forget(entry, cache)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
         return self.installed(name)

@@ -7,7 +7,7 @@ a sentence about this character with a reason in it. Knows nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from daydream_motives.characters.relationships import Tie
 from daydream_motives.characters.sheet import CharacterSheet
@@ -15,6 +15,7 @@ from daydream_motives.motives.prose import Words, kind_phrase
 from daydream_motives.motives.purposes import NEAR_DUPLICATE, RANKS, alike
 from daydream_motives.motives.situation import Situation
 
+_Want = Callable[[float, str, str], None]
 _NEED_ACTS = {
     "food": ("get something to eat", "hunger gives {them} no peace"),
     "rest": ("lie down and rest", "{they} can hardly stand any more"),
@@ -78,9 +79,7 @@ def _they(words: Words) -> str:
     return words.Subject if words.subject not in ("she", "he", "it", "they") else words.subject
 
 
-def _routine(sheet: CharacterSheet, situation: Situation, want: object) -> None:
-    if not callable(want):
-        return
+def _routine(sheet: CharacterSheet, situation: Situation, want: _Want) -> None:
     clock = situation.time.strftime("%H:%M") if situation.time else None
     past = [e for e in sheet.routine if clock is None or e.at <= clock]
     if entry := (past[-1] if past else sheet.routine[-1] if sheet.routine else None):
@@ -89,9 +88,7 @@ def _routine(sheet: CharacterSheet, situation: Situation, want: object) -> None:
         want(0.5, f"get on with the work of a {sheet.occupation}", "it does not do itself")
 
 
-def _about(tie: Tie, here: bool, want: object) -> None:
-    if not callable(want):
-        return
+def _about(tie: Tie, here: bool, want: _Want) -> None:
     rel, who = tie.relationship, tie.person.name
     kind = kind_phrase(rel.kinds[:1])
     weight = 0.3 + 0.3 * rel.strength + (0.15 if here else 0.0)

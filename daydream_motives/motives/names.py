@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from rapidfuzz import fuzz, process
 
 WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+_JOINT = re.compile(r"['’\-]")
 _REPAIR_SCORE = 84.0
 
 # What English writes with a capital anywhere, and what may begin a sentence besides names.
@@ -35,9 +36,9 @@ def capital_words(text: str) -> list[str]:
 
 def allowed_words(told: str, names: Iterable[str] = ()) -> frozenset[str]:
     """Capitalised words that may be used by someone who was told `told` and knows `names`."""
-    words = {*capital_words(told), *(w for name in names for w in capital_words(name))}
-    parts = {part for word in words for part in re.split(r"['’\-]", word) if part[:1].isupper()}
-    return ANYWHERE | words | parts
+    words = {w for text in (told, *names) for w in WORD.findall(text)}
+    parts = {part for word in words for part in (word, *_JOINT.split(word)) if part[:1].isupper()}
+    return ANYWHERE | parts
 
 
 def unknown_names(text: str, allowed: frozenset[str], told: str) -> tuple[str, ...]:
@@ -47,9 +48,10 @@ def unknown_names(text: str, allowed: frozenset[str], told: str) -> tuple[str, .
     for match in WORD.finditer(text):
         word = match.group()
         stem = re.sub(r"['’]s$", "", word)
-        if not stem[0].isupper() or stem in allowed or word in allowed:
+        capital = [part for part in _JOINT.split(stem) if part[:1].isupper()]
+        if not capital or stem in allowed or word in allowed or stem.casefold() in lowered:
             continue
-        if stem.casefold() in lowered or all(p in allowed for p in re.split(r"['’\-]", stem)):
+        if all(part in allowed for part in capital):
             continue
         ordinary = stem in STARTERS or _is_ordinary(stem)
         if ordinary and begins_sentence(text[: match.start()]):
@@ -68,7 +70,12 @@ def repair_names(
     choices = sorted({w for name in known for w in capital_words(name) if len(w) >= 4})
     left = []
     for word in unknown:
-        same_start = [c for c in choices if c[0] == word[0]]
+        # Martin is not a slip of Martina: a name that goes on is another name.
+        same_start = [
+            c
+            for c in choices
+            if c[0] == word[0] and abs(len(c) - len(word)) <= 1 and c[-2:] == word[-2:]
+        ]
         best = process.extractOne(word, same_start, scorer=fuzz.ratio, score_cutoff=_REPAIR_SCORE)
         if best is None or len(word) < 4:
             left.append(word)
@@ -85,4 +92,4 @@ def begins_sentence(before: str) -> bool:
 
 def _is_ordinary(word: str) -> bool:
     """Endings that verbs and adverbs have and names seldom do."""
-    return len(word) > 4 and word.endswith(("ing", "ly", "tion", "ness"))
+    return len(word) > 5 and word.endswith(("ing", "ly", "tion", "ness"))

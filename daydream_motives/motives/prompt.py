@@ -117,10 +117,13 @@ class ChatTemplate:
 
 
 def prompt_pieces(
-    template: ChatTemplate, fields: Mapping[str, str], style: PromptStyle
+    around: tuple[str, str], fields: Mapping[str, str]
 ) -> tuple[list[Piece], list[Piece]]:
-    """The prompt as (what is the same for every character, what is this decision's)."""
-    before, after = template.around(style.instructions)
+    """The prompt as (what is the same for every character, what is this decision's).
+
+    `around` is what ChatTemplate.around gave for the style's instructions.
+    """
+    before, after = around
     head, *keys = _user_scaffold()
     rest: list[Piece] = []
     for field, scaffold in zip(FIELDS, keys, strict=True):

@@ -7,8 +7,9 @@ valid by construction: exactly three, distinct, ranked, with targets and the clo
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -177,7 +178,11 @@ class Decision:
                 [Problem("decision", "resolve", "a decision already resolved", "an open one")]
             )
         self.outcome = outcome
-        self._tell("resolved")
+        try:
+            self._tell("resolved")
+        except BaseException:
+            self.outcome = None  # not kept, so it may be tried again
+            raise
 
     def _tell(self, what: str) -> None:
         for listener in self.listeners:
@@ -211,16 +216,15 @@ def assemble(
             text, unknown = repair_names(text, unknown, known)
         if not text or any(alike(text, other) >= NEAR_DUPLICATE for other, _, _ in kept):
             taken = [other for other, _, _ in kept]
-            text = next(
-                s for s in spare if all(alike(s, other) < NEAR_DUPLICATE for other in taken)
-            )
+            apart = (s for s in spare if all(alike(s, t) < NEAR_DUPLICATE for t in taken))
+            text = next(apart, None) or next(s for s in _LAST_RESORT if s not in taken)
             unknown = ()
             filled.append(rank)
         kept.append((text, draft.confidence, unknown))
     scores = falling([confidence for _, confidence, _ in kept])
     purposes = [
         Purpose(rank, text, score, targets_of(text, context.entities, context.name),
-                closest_verb(text, context.verbs), unknown)
+                closest_verb(text, context.verbs, context.name), unknown)
         for rank, ((text, _, unknown), score) in enumerate(zip(kept, scores, strict=True), 1)
     ]  # fmt: skip
     a, b, c = purposes
@@ -228,13 +232,11 @@ def assemble(
     reason = provenance.reason
     if filled and provenance.source == "model":
         reason = reason or f"the model repeated itself at rank {', '.join(map(str, filled))}"
-    final = Provenance(
-        **{
-            **{name: getattr(provenance, name) for name in Provenance.__slots__},
-            "source": source,
-            "filled": () if provenance.source == "instinct" else tuple(filled),
-            "reason": reason,
-        }
+    final = replace(
+        provenance,
+        source=source,
+        filled=() if provenance.source == "instinct" else tuple(filled),
+        reason=reason,
     )
     return RankedPurposes((a, b, c), final)
 
@@ -270,16 +272,22 @@ def alike(a: str, b: str) -> float:
 
 
 def targets_of(text: str, entities: Sequence[Entity], own_name: str = "") -> tuple[str, ...]:
-    """Ids of the entities the text names, in order of mention; longer names win over shorter."""
+    """Ids of the entities the text names, in order of mention; longer names win over shorter.
+
+    A person may be called by the first name, unless two of them, or `own_name`, share it.
+    """
     hits: list[tuple[int, int, str]] = []
+    people = [entity.name.split(" ")[0] for entity in entities if entity.kind == "person"]
+    firsts = Counter([*people, own_name.split(" ")[0]])
     for entity in entities:
         names = [entity.name, *entity.aliases]
-        if entity.kind == "person":
-            names.append(entity.name.split(" ")[0])
+        if entity.kind == "person" and firsts[first := entity.name.split(" ")[0]] == 1:
+            names.append(first)
         elif entity.kind == "place" and entity.name.lower().startswith("the "):
             names.append(entity.name[4:])
+        case = 0 if entity.kind == "person" else re.IGNORECASE
         for name in names:
-            for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE):
+            for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, case):
                 if name.casefold() != own_name.casefold():
                     hits.append((match.start(), match.end(), entity.id))
     hits.sort(key=lambda hit: (hit[0], -hit[1], hit[2]))
@@ -293,27 +301,30 @@ def targets_of(text: str, entities: Sequence[Entity], own_name: str = "") -> tup
     return tuple(found)
 
 
-def closest_verb(text: str, verbs: Sequence[Verb]) -> str | None:
-    """The verb the text comes closest to: a word of it, else the most similar one; None if none."""
-    if not verbs:
-        return None
+def closest_verb(text: str, verbs: Sequence[Verb], own_name: str = "") -> str | None:
+    """The verb the text comes closest to: a word of it, else the most similar one; None if none.
+
+    `own_name` at the beginning is not looked at: Rowan does not row.
+    """
     lowered = text.casefold()
+    for name in (own_name.casefold(), own_name.split(" ")[0].casefold()):
+        lowered = lowered.removeprefix(name) if name else lowered
     best: tuple[float, int, str] | None = None
     for index, verb in enumerate(verbs):
         score = 0.0
         for word in (verb.name, *verb.words):
-            match = re.search(rf"(?<!\w){_stem(word.casefold())}\w{{0,4}}(?!\w)", lowered)
+            forms = rf"(?<!\w){_stem(word.casefold())}(?:e|s|es|ed|d|ing|n|en)?(?!\w)"
+            match = re.search(forms, lowered)
             # A verb's place matters: what comes first is what is done.
             near = 200 - match.start() / max(1, len(lowered)) * 100 if match else 0.0
-            score = max(score, near, fuzz.partial_ratio(word.casefold(), lowered) / 2)
+            score = max(score, near, fuzz.ratio(word.casefold(), lowered) / 2)
         if best is None or score > best[0]:
             best = (score, index, verb.name)
     return best[2] if best else None
 
 
 def _stem(word: str) -> str:
-    stem = word[:-1] if len(word) > 3 and word.endswith("e") else word
-    return re.escape(stem)
+    return re.escape(word[:-1] if len(word) > 3 and word.endswith("e") else word)
 
 
 def _clean(text: str) -> str:

@@ -27,7 +27,7 @@ class Verb(Strict):
     """Something the game lets the character do now; `words` are other words for it."""
 
     name: Name
-    words: tuple[Text, ...] = ()
+    words: tuple[Name, ...] = ()
 
 
 def _entity_of(kind: str) -> BeforeValidator:

@@ -46,7 +46,7 @@ DEEDS: tuple[Deed, ...] = (
           social=True),
     _deed("help", "assist carry support teach protect", 90, needs={"company": 0.25, "fun": 0.1},
           doer="helped", other="was_helped", told="helped", social=True),
-    _deed("give", "bring show offer lend return", 45, needs={"company": 0.2, "fun": 0.1},
+    _deed("give", "bring show offer lend", 45, needs={"company": 0.2, "fun": 0.1},
           doer="gave", other="received", told="brought something to", social=True),
     _deed("confess", "confide admit reveal", 60, needs={"company": 0.3}, doer="confided",
           other="confided", told="opened up to", social=True),
@@ -56,7 +56,7 @@ DEEDS: tuple[Deed, ...] = (
           other="comforted", told="comforted", social=True),
     _deed("argue", "confront accuse challenge blame shout demand", 45, needs={"company": 0.1},
           doer="argued", other="argued", told="had words with", social=True),
-    _deed("trade", "buy sell pay order", 45, needs={"company": 0.15}, doer="traded",
+    _deed("trade", "buy sell pay", 45, needs={"company": 0.15}, doer="traded",
           other="traded", told="did business with", social=True),
     _deed("play", "sing dance celebrate drink swim race fish", 90,
           needs={"fun": 0.5, "company": 0.2}, doer="shared_fun", other="shared_fun",
@@ -84,7 +84,6 @@ class Action:
     person: str | None
     arrives: int
     ends: int
-    followed: bool = False
 
 
 class Town(Protocol):
@@ -131,7 +130,10 @@ class TownRules:
             person = self._person(town, character, purpose)
             if person is None or town.is_awake(person):
                 return self._action(town, character, purpose, person)
-        return self._action(town, character, purposes[0], None)
+        # All of them are asleep: the first is tried, and fails when the time comes.
+        return self._action(
+            town, character, purposes[0], self._person(town, character, purposes[0])
+        )
 
     def _person(self, town: Town, character: Character, purpose: Purpose) -> str | None:
         others = (t for t in purpose.targets if t in town.world.sheets and t != character.id)
@@ -153,7 +155,9 @@ class TownRules:
             place = named
         elif deed.verb.name in ("eat", "rest"):
             place = self._where(town, character, "food" if deed.verb.name == "eat" else "rest")
-        _, minutes = town.world.walk(here, place)
+        way, minutes = town.world.walk(here, place)
+        if not way:  # there is no way: whoever is there will be missed
+            place = here
         arrives = town.clock.tick + (town.clock.ticks(minutes) if minutes else 0)
         ends = arrives + town.clock.ticks(deed.minutes)
         return Action(purpose, deed, place, person, arrives, ends)
@@ -192,7 +196,8 @@ class TownRules:
                 status="failed", relationships=change,
                 note=f"{other.sheet.short_name} turned {name} away",
             )  # fmt: skip
-        needs = character.change_needs(deed.needs)
+        gains = {k: v for k, v in deed.needs.items() if other or not deed.social or k != "company"}
+        needs = character.change_needs(gains)
         changes: tuple[RelationshipChange, ...] = ()
         act = action.purpose.text.rstrip(".")
         if other:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -30,6 +30,7 @@ log = logging.getLogger("daydream_motives")
 # What calls for a thought, and how much: a waiting thought gains 1 an hour.
 _URGENCY = {"interrupted": 4.0, "woke up": 3.5, "need": 3.0, "finished": 2.0, "arrived": 1.5}
 _SLEEP_RESTORES = 0.12  # of rest, an hour
+_SLEEP = ("sleep", "sleeping", "asleep")
 _STRONG_TIE = 0.55
 _PAUSE_MINUTES = 60  # nobody is called to think again sooner by a mere arrival
 
@@ -45,7 +46,7 @@ class Actor:
     calls: dict[str, str] = field(default_factory=dict)  # reason -> what happened
     called: int = 0  # tick of the oldest call
     thought: int = -1000  # tick of the last decision
-    shocked: bool = False  # an event of the world is among the calls
+    way: tuple[str, int] | None = None  # where the routine leads, and the tick of arrival
 
     def call(self, reason: str, text: str, tick: int) -> None:
         """Something calls for a thought."""
@@ -93,9 +94,7 @@ class Simulation:
         for actor in self.actors.values():
             actor.character.place = actor.character.place or next(iter(world.places))
             actor.asleep = self._should_sleep(actor.character)
-        self._allowance = 0.0
-        total = ticks or self.clock.ticks_per_day
-        self._per_tick = max_decisions / total if max_decisions else float(len(self.actors))
+        self._ticks = ticks or self.clock.ticks_per_day
         self._max_decisions = max_decisions
         self._due = sorted(
             (event for event in world.events if event.at is not None),
@@ -133,9 +132,10 @@ class Simulation:
         for actor in self.actors.values():
             if actor.action and self.clock.tick == actor.action.arrives:
                 self._arrive(actor, actor.action.place)
-            elif not actor.action and not actor.asleep:
-                self._follow_routine(actor)
         told += self._think()
+        for actor in self.actors.values():
+            if not actor.action and not actor.asleep:
+                self._follow_routine(actor)
         self.clock.tick += 1
         return told
 
@@ -194,7 +194,7 @@ class Simulation:
 
     def _should_sleep(self, character: Character) -> bool:
         entry = self._routine(character)
-        return entry is not None and "sleep" in entry.activity.casefold()
+        return entry is not None and entry.activity.casefold().split(" ")[0] in _SLEEP
 
     def _routine(self, character: Character) -> RoutineEntry | None:
         routine, clock = character.sheet.routine, f"{self.clock.now:%H:%M}"
@@ -203,12 +203,20 @@ class Simulation:
 
     def _follow_routine(self, actor: Actor) -> None:
         """Nobody stands about: without a purpose in hand, the routine of the hour."""
-        entry = self._routine(actor.character)
-        if entry is None or actor.character.activity == entry.activity:
+        entry, character = self._routine(actor.character), actor.character
+        if entry is None:
             return
-        actor.character.activity = entry.activity
-        if entry.place and entry.place != actor.character.place:
-            self._arrive(actor, entry.place)
+        character.activity = entry.activity
+        goal = entry.place or character.place
+        if goal == character.place:
+            actor.way = None
+        elif actor.way is None or actor.way[0] != goal:
+            steps, minutes = self.world.walk(character.place or "", goal or "")
+            if steps:
+                actor.way = (goal or "", self.clock.tick + self.clock.ticks(minutes))
+        elif self.clock.tick >= actor.way[1]:
+            self._arrive(actor, actor.way[0])
+            actor.way = None
 
     def _arrive(self, actor: Actor, place: str) -> None:
         newcomer = actor.character
@@ -244,20 +252,23 @@ class Simulation:
 
     def _think(self) -> list[Happening]:
         """The most urgent calls within the allowance, decided in one batch of a fixed order."""
-        self._allowance += self._per_tick
-        if self._max_decisions is None:
-            self._allowance = float(len(self.actors))
+        allowance = len(self.actors)
+        if self._max_decisions is not None:
+            gone = min(self.clock.tick + 1, self._ticks)
+            allowance = gone * self._max_decisions // self._ticks - self.decided
         waiting = [
             (-self._urgency(actor), id, actor)
             for id, actor in self.actors.items()
-            if actor.calls and not actor.asleep and actor.action is None
+            if actor.calls
+            and not actor.asleep
+            and actor.action is None
+            and not self._should_sleep(actor.character)
         ]
-        batch = sorted(waiting, key=lambda item: item[:2])[: int(self._allowance)]
-        self._allowance -= len(batch)
+        batch = sorted(waiting, key=lambda item: item[:2])[: max(0, allowance)]
         asked = [(actor.character, self._situation(actor)) for _, _, actor in batch]
         told = []
         for (_, id, actor), decision in zip(batch, self.engine.decide_many(asked), strict=True):
-            actor.calls, actor.thought = {}, self.clock.tick
+            actor.calls, actor.thought, actor.way = {}, self.clock.tick, None
             action = self.rules.begin(self, actor.character, list(decision), self.rng)
             decision.choose(action.purpose.rank)
             actor.action, actor.decision = action, decision
@@ -321,9 +332,6 @@ class Simulation:
             self.journal.event(
                 kind, text, world_time=self.clock.now.isoformat(), who=who, place=place, decision=of
             )
-
-
-Watcher = Callable[[Happening], None]
 
 
 def _hours(span: tuple[str, str]) -> float:

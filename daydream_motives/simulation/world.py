@@ -116,6 +116,7 @@ class _WorldFile(Strict):
     extensions: dict[str, Any] = Field(default_factory=dict)
 
 
+_NO_CLOCK = _WorldFile(name="unnamed")
 _SECTIONS = ("places", "characters", "relationships", "lore", "events")
 
 
@@ -182,7 +183,7 @@ class _Reader:
             graph.add_person(Person.of(id, sheet))
         self._connect(graph, entries)
         self._check_lore(lore, sheets)
-        self._check_events(events, places, sheets)
+        self._check_events(events, places, sheets, (top or _NO_CLOCK).clock.start)
         if not places:
             self._say(self._source("places"), "places", "none", "at least one place")
         if not sheets:
@@ -306,7 +307,10 @@ class _Reader:
     def _check_sheets(self, sheets: dict[str, CharacterSheet], places: dict[str, Place]) -> None:
         for id, sheet in sheets.items():
             own_file = self.sources.get(f"characters.{id}")
-            source, prefix = own_file or self._source("characters"), "" if own_file else f"{id}."
+            source, prefix = (
+                own_file or self._source("characters"),
+                "" if own_file else f"characters.{id}.",
+            )
             if sheet.home is not None:
                 self._known(sheet.home, places, "place", source, f"{prefix}home")
             for index, entry in enumerate(sheet.routine):
@@ -349,10 +353,14 @@ class _Reader:
         events: list[WorldEvent],
         places: dict[str, Place],
         sheets: dict[str, CharacterSheet],
+        start: datetime,
     ) -> None:
         source = self._source("events")
         self._unique([event.id for event in events], "events", source)
         for index, event in enumerate(events):
+            if event.at is not None and (event.at.tzinfo is None) != (start.tzinfo is None):
+                expected = "a time zone in both clock.start and events, or in neither"
+                self._say(source, f"events[{index}].at", event.at.isoformat(), expected)
             if event.place is not None:
                 self._known(event.place, places, "place", source, f"events[{index}].place")
             for id in event.who:

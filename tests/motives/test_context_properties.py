@@ -1,0 +1,98 @@
+"""What holds for every context: the budget, the order of inputs, the receipt, the JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import words
+from hypothesis import given
+from hypothesis import strategies as st
+from motive_strategies import quarters, stories
+
+from daydream_motives.motives.context import FIELDS, build_context
+
+budgets = st.integers(64, 600)
+
+
+@pytest.mark.parametrize("count", [words, quarters, len])
+@given(story=stories, budget=budgets)
+def test_the_budget_is_never_exceeded(
+    count: Callable[[str], int], story: dict[str, Any], budget: int
+) -> None:
+    if count is len:
+        budget *= 4
+    context = build_context(**story, count_tokens=count, budget=budget)
+    assert context.tokens == count(context.as_json()) <= budget
+    assert context.name
+
+
+@given(stories, budgets, st.data())
+def test_the_same_inputs_in_any_order_give_the_same_context(
+    story: dict[str, Any], budget: int, data: st.DataObject
+) -> None:
+    def shuffled(items: Any) -> list[Any]:
+        return data.draw(st.permutations(list(items)))
+
+    situation = story["situation"]
+    other = {
+        **story,
+        **{part: shuffled(story[part]) for part in ("ties", "recollections", "lore")},
+        "needs": dict(shuffled(story["needs"].items())),
+        "situation": situation.model_copy(
+            update={
+                part: tuple(shuffled(getattr(situation, part)))
+                for part in ("present", "things", "nearby", "verbs")
+            }
+        ),
+    }
+    first = build_context(**story, count_tokens=words, budget=budget)
+    assert build_context(**other, count_tokens=words, budget=budget) == first
+
+
+@given(stories, budgets)
+def test_the_receipt_lists_each_piece_once_with_status_and_reason(
+    story: dict[str, Any], budget: int
+) -> None:
+    context = build_context(**story, count_tokens=words, budget=budget)
+    listed = Counter((entry.field, entry.kind, entry.key) for entry in context.receipt)
+    assert max(listed.values()) == 1
+    for entry in context.receipt:
+        assert entry.field in FIELDS
+        assert entry.status in ("kept", "shortened", "dropped")
+        assert bool(entry.reason) is (entry.status != "kept")
+    offered = {
+        *(f"person:{tie.person.id}" for tie in story["ties"]),
+        *(f"memory:{memory.text}" for memory in story["recollections"] if memory.text.strip()),
+        *(f"lore:{note.id}" for note in story["lore"] if note.text.strip()),
+    }
+    assert {e.key for e in context.receipt if e.field == "Background"} == offered
+
+
+@given(stories, budgets)
+def test_the_json_parses_back_to_the_four_fields(story: dict[str, Any], budget: int) -> None:
+    context = build_context(**story, count_tokens=words, budget=budget)
+    parsed = json.loads(context.as_json())
+    assert parsed == context.fields
+    assert tuple(parsed) == FIELDS
+
+
+@given(stories)
+def test_with_room_enough_all_that_matters_is_told(story: dict[str, Any]) -> None:
+    context = build_context(**story, count_tokens=words, budget=10**6)
+    reasons = {entry.reason for entry in context.receipt if entry.status != "kept"}
+    assert reasons <= {"does not matter now", "nothing brings it up"}
+    assert context.name == story["sheet"].name
+    for own in story["sheet"].secrets:
+        assert own in context.description
+
+
+@given(stories)
+def test_entities_are_named_in_the_text_or_kept_as_ties(story: dict[str, Any]) -> None:
+    context = build_context(**story, count_tokens=words, budget=200)
+    kept = {entry.key for entry in context.receipt if entry.status != "dropped"}
+    told = context.text.casefold()
+    for entity in context.entities:
+        names = (entity.name, *entity.aliases, entity.name.split(" ")[0])
+        assert f"person:{entity.id}" in kept or any(n.casefold() in told for n in names)
