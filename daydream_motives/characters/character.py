@@ -6,6 +6,7 @@ answers for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -132,7 +133,9 @@ class Character:
         return self.engine
 
     def live(self, hours: float) -> list[str]:
-        """Let in-world time pass over the needs; returns the needs that crossed their line."""
+        """Let in-world time (hours >= 0) pass; returns the needs that crossed their line."""
+        if not 0 <= hours < math.inf:
+            raise ValueError(f"time cannot pass by {hours} hours")
         crossed = []
         for id, need in self.sheet.needs.items():
             before = self.needs[id]
@@ -155,8 +158,8 @@ class Character:
 
     def remember(self, text: str, *, at: datetime | None = None, weight: float = 0.5) -> None:
         """Keep something lived through; beyond 12 the least weighty and oldest is let go."""
-        self.recent.append(Lived(text=text, at=at, weight=weight))
-        if len(self.recent) > RECENT:
+        self.recent.append(Lived(text=text, at=at, weight=min(1.0, max(0.0, weight))))
+        while len(self.recent) > RECENT:
             worst = min(range(len(self.recent) - 1), key=lambda i: (self.recent[i].weight, i))
             del self.recent[worst]
 
@@ -164,12 +167,12 @@ class Character:
         """What is remembered, with weights that halve with every day gone by."""
         if now is None:
             return list(self.recent)
-        day = timedelta(days=1)
+        day, bare = timedelta(days=1), _bare(now)
         return [
             lived
             if lived.at is None
             else lived.model_copy(
-                update={"weight": lived.weight * 0.5 ** max(0.0, (now - lived.at) / day)}
+                update={"weight": lived.weight * 0.5 ** max(0.0, (bare - _bare(lived.at)) / day)}
             )
             for lived in self.recent
         ]
@@ -209,6 +212,13 @@ class Character:
             raise SheetError(problems)
         self.place, self.activity, self.mood = state.place, state.activity, state.mood
         self.needs = {**self.needs, **state.needs}
-        self.recent, self.decisions = list(state.recent), state.decisions
+        self.recent, self.decisions = list(state.recent[-RECENT:]), state.decisions
+        for other, _ in list(self.relationships.of(self.id)):
+            self.relationships.remove(self.id, other)
         for other, relationship in state.relationships.items():
             self.relationships.set(self.id, other, relationship)
+
+
+def _bare(time: datetime) -> datetime:
+    """In-world times are compared by their hands, with or without a zone."""
+    return time.replace(tzinfo=None)

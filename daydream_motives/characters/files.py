@@ -26,11 +26,15 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 scalars, no aliases and no duplicate keys."""
+    """SafeLoader with YAML 1.2 scalars, no aliases, no tags and no duplicate keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stub
+        if getattr(event, "tag", None) is not None:
+            raise yaml.composer.ComposerError(
+                None, None, f"the YAML tag {event.tag!r} is not allowed", event.start_mark
+            )
         if self.check_event(yaml.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stub
             raise yaml.composer.ComposerError(
                 None, None, "YAML aliases are not allowed", event.start_mark
             )
@@ -68,9 +72,11 @@ def read_document(path: Path, error: type[ContentError] = ContentError) -> Any:
         return error([Problem(str(path), where, found, expected)])
 
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise fail(f"{path.stat().st_size} bytes", f"at most {MAX_BYTES}")
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise fail(f"more than {MAX_BYTES} bytes", "a smaller file")
+        text = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise fail("no such file", "a YAML or JSON file") from None
     except IsADirectoryError:
@@ -79,6 +85,8 @@ def read_document(path: Path, error: type[ContentError] = ContentError) -> Any:
         raise fail(f"a file that cannot be read ({exc.strerror})", "a readable file") from exc
     except UnicodeDecodeError as exc:
         raise fail(f"byte {exc.start} is not UTF-8", "text in UTF-8") from exc
+    except ValueError as exc:  # a path that no system can have
+        raise fail(str(exc), "a file's path") from exc
     try:
         if path.suffix.lower() == ".json":
             return parse_json(text)
@@ -90,6 +98,22 @@ def read_document(path: Path, error: type[ContentError] = ContentError) -> Any:
         raise fail(str(exc.problem), "valid YAML", f"line {line}") from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         raise fail(str(exc).splitlines()[0] or type(exc).__name__, "valid YAML or JSON") from exc
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes whatever any YAML version would not read back as text."""
+
+
+_NUMBERISH = re.compile(r"^[-+.\d].*|^(?:y|n|yes|no|on|off|true|false|null|~)$", re.IGNORECASE)
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _NUMBERISH.match(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted)
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value, 10))
 
 
 def parse_json(text: str) -> Any:
@@ -111,7 +135,7 @@ def parse_json(text: str) -> Any:
 
 def dump_yaml(data: Any) -> str:
     """YAML with keys in order and any script readable."""
-    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
@@ -124,10 +148,18 @@ def write_atomic(path: Path, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        Path(name).chmod(mode)  # mkstemp's files are the owner's alone
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def shown(value: Any, limit: int = 80) -> str:

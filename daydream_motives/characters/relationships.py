@@ -13,72 +13,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import networkx as nx
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
-from daydream_motives.characters.files import validated
-from daydream_motives.characters.sheet import ADULT_AGE, CharacterSheet, Strict, Text
+from daydream_motives.characters.files import problems_of, shown, validated
+from daydream_motives.characters.kinds import AXES, EVENT_RULES, KINDS, ROMANTIC_KINDS
+from daydream_motives.characters.sheet import (
+    ADULT_AGE,
+    CharacterSheet,
+    Identifier,
+    Name,
+    Strict,
+    Text,
+)
 from daydream_motives.errors import Problem, RelationshipError
 
 SCHEMA_VERSION = 1
-AXES = ("trust", "respect", "affection", "attraction", "familiarity")
-
-# kind -> what A is to B where B is this to A; None where nothing follows.
-KINDS: dict[str, str | None] = {
-    "parent": "child", "child": "parent", "sibling": "sibling",
-    "grandparent": "grandchild", "grandchild": "grandparent",
-    "aunt_or_uncle": "niece_or_nephew", "niece_or_nephew": "aunt_or_uncle",
-    "cousin": "cousin", "in_law": "in_law", "step_parent": "step_child",
-    "step_child": "step_parent", "guardian": "ward", "ward": "guardian", "relative": "relative",
-    "spouse": "spouse", "ex_spouse": "ex_spouse", "fiance": "fiance", "partner": "partner",
-    "ex_partner": "ex_partner", "lover": "lover", "crush": None,
-    "friend": "friend", "best_friend": "best_friend", "old_friend": "old_friend",
-    "confidant": None, "acquaintance": "acquaintance", "neighbour": "neighbour",
-    "stranger": "stranger", "housemate": "housemate", "host": "guest", "guest": "host",
-    "colleague": "colleague", "employer": "employee", "employee": "employer",
-    "business_partner": "business_partner", "supplier": "customer", "customer": "supplier",
-    "landlord": "tenant", "tenant": "landlord", "creditor": "debtor", "debtor": "creditor",
-    "mentor": "apprentice", "apprentice": "mentor", "teacher": "student", "student": "teacher",
-    "classmate": "classmate", "teammate": "teammate", "leader": "follower",
-    "follower": "leader", "commander": "subordinate", "subordinate": "commander",
-    "doctor": "patient", "patient": "doctor", "ally": "ally", "rival": "rival",
-    "enemy": "enemy", "hero": None, "suspect": None, "victim": "wrongdoer",
-    "wrongdoer": "victim", "protector": "protected", "protected": "protector",
-}  # fmt: skip
-ROMANTIC_KINDS = frozenset(
-    {"spouse", "ex_spouse", "fiance", "partner", "ex_partner", "lover", "crush"}
-)
-
-# What happened -> how the one it happened to moves towards the one who did it.
-EVENT_RULES: dict[str, dict[str, float]] = {
-    "met": {"familiarity": 0.05},
-    "talked": {"familiarity": 0.04, "affection": 0.02, "trust": 0.01},
-    "helped": {"familiarity": 0.04, "trust": 0.08, "affection": 0.06, "respect": 0.05},
-    "was_helped": {"familiarity": 0.04, "trust": 0.10, "affection": 0.08, "respect": 0.06},
-    "gave": {"familiarity": 0.02, "affection": 0.04},
-    "received": {"familiarity": 0.03, "affection": 0.08, "trust": 0.04},
-    "worked_together": {"familiarity": 0.05, "respect": 0.03, "trust": 0.02},
-    "shared_fun": {"familiarity": 0.05, "affection": 0.06},
-    "confided": {"familiarity": 0.08, "trust": 0.08, "affection": 0.05},
-    "comforted": {"familiarity": 0.05, "trust": 0.06, "affection": 0.09},
-    "apologised": {"trust": 0.05, "affection": 0.05, "respect": 0.03},
-    "traded": {"familiarity": 0.03, "trust": 0.02},
-    "flirted": {"familiarity": 0.04, "attraction": 0.05, "affection": 0.03},
-    "argued": {"familiarity": 0.02, "affection": -0.08, "trust": -0.05, "respect": -0.03},
-    "insulted": {"affection": -0.14, "respect": -0.08, "trust": -0.06},
-    "threatened": {"trust": -0.20, "affection": -0.16, "respect": -0.04},
-    "refused": {"affection": -0.05, "trust": -0.03},
-    "avoided": {"familiarity": -0.01, "affection": -0.03},
-    "betrayed": {"trust": -0.45, "affection": -0.25, "respect": -0.2},
-    "lied_to": {"trust": -0.3, "respect": -0.12, "affection": -0.08},
-    "stole_from": {"trust": -0.4, "respect": -0.2, "affection": -0.2},
-    "hurt": {"trust": -0.35, "affection": -0.35, "respect": -0.1},
-}
-
 Axis = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 _RECENT_HOURS = 48.0
 
@@ -141,8 +95,28 @@ class Person:
     @property
     def names(self) -> tuple[str, ...]:
         """Everything the person may be called: name, its first word, aliases."""
-        first = self.name.split(" ")[0]
-        return tuple(dict.fromkeys((self.name, first, *self.aliases)))
+        return tuple(dict.fromkeys((self.name, *first_name(self.name), *self.aliases)))
+
+
+class _Node(Strict):
+    """A node of node-link data."""
+
+    id: Identifier
+    name: Name
+    age: Annotated[int | None, Field(ge=0, strict=True)] = None
+    occupation: Text = ""
+    aliases: tuple[Name, ...] = ()
+
+
+class _Graph(Strict):
+    """Node-link data, as networkx writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1]
+    graph: dict[str, tuple[Identifier, ...]] = Field(default_factory=dict)
+    nodes: tuple[_Node, ...]
+    edges: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +140,9 @@ class RelationshipGraph:
         self._graph: nx.DiGraph[str] = nx.DiGraph()
 
     def add_person(self, person: Person) -> None:
-        """Add or replace a node; raises RelationshipError where it makes a romance with a minor."""
+        """Add or replace a node; raises RelationshipError for a bad id or a minor's romance."""
+        validated(_Node, asdict(person), "graph", RelationshipError, shown(person.id))
+        before = self._graph.nodes.get(person.id, {}).get("person")
         self._graph.add_node(person.id, person=person)
         problems = [
             problem
@@ -177,7 +153,13 @@ class RelationshipGraph:
             for problem in self._age_problems(a, b, data["relationship"], "graph")
         ]
         if problems:
+            self._graph.nodes[person.id]["person"] = before
             raise RelationshipError(problems)
+
+    def remove(self, a: str, b: str) -> None:
+        """Forget how `a` sees `b`; harmless where nothing was."""
+        if self._graph.has_edge(a, b):
+            self._graph.remove_edge(a, b)
 
     def __contains__(self, id: str) -> bool:
         return id in self._graph
@@ -263,9 +245,12 @@ class RelationshipGraph:
         Raises RelationshipError for an unknown kind of event, or attraction where a minor is.
         """
         rule = EVENT_RULES.get(kind)
-        if rule is None or not 0 <= intensity <= 3:
-            expected = f"one of {', '.join(EVENT_RULES)}; intensity within [0, 3]"
-            raise RelationshipError([Problem("event", f"{a} -> {b}", repr(kind), expected)])
+        where = f"{a} -> {b}"
+        if rule is None:
+            expected = f"one of {', '.join(EVENT_RULES)}"
+            raise RelationshipError([Problem("event", where, repr(kind), expected)])
+        if not 0 <= intensity <= 3:
+            raise RelationshipError([Problem("event", where, f"intensity {intensity}", "0 to 3")])
         return self.change(
             a, b, {axis: delta * intensity for axis, delta in rule.items()},
             kind=kind, text=text, at=at,
@@ -285,6 +270,8 @@ class RelationshipGraph:
         if unknown := [axis for axis in deltas if axis not in AXES]:
             expected = f"axes among {', '.join(AXES)}"
             raise RelationshipError([Problem("event", f"{a} -> {b}", str(unknown), expected)])
+        if wild := {axis: d for axis, d in deltas.items() if not math.isfinite(d)}:
+            raise RelationshipError([Problem("event", f"{a} -> {b}", str(wild), "finite changes")])
         before = self.get(a, b) or Relationship(familiarity=0.0)
         after: dict[str, float] = {}
         for axis, delta in deltas.items():
@@ -357,31 +344,38 @@ class RelationshipGraph:
     @classmethod
     def from_data(cls, data: Any, *, source: str = "graph") -> RelationshipGraph:
         """A graph from node-link data; raises RelationshipError listing all that is wrong."""
-        shape = "node-link data: 'nodes' and 'edges' as lists, 'schema_version' 1"
-        if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-            raise RelationshipError([Problem(source, "", type(data).__name__, shape)])
-        graph = cls(data.get("graph", {}).get("extra_kinds", ()))
+        parsed = validated(_Graph, data, source, RelationshipError)
+        graph = cls(parsed.graph.get("extra_kinds", ()))
+        for node in parsed.nodes:
+            graph.add_person(Person(node.id, node.name, node.age, node.occupation, node.aliases))
         problems: list[Problem] = []
-        try:
-            for node in data["nodes"]:
-                person = Person(
-                    node["id"], node["name"], node.get("age"), node.get("occupation", ""),
-                    tuple(node.get("aliases", ())),
-                )  # fmt: skip
-                graph.add_person(person)
-            for edge in data["edges"]:
-                fields = {k: v for k, v in edge.items() if k not in ("source", "target")}
-                a, b = edge["source"], edge["target"]
-                rel = validated(Relationship, fields, source, RelationshipError, f"{a} -> {b}")
-                found = graph.problems(a, b, rel, source)
-                problems += found
-                if not found:
-                    graph.set(a, b, rel)
-        except (KeyError, TypeError, AttributeError) as exc:
-            raise RelationshipError([Problem(source, "", f"missing {exc}", shape)]) from exc
+        for edge in parsed.edges:
+            a, b = str(edge.get("source")), str(edge.get("target"))
+            fields = {k: v for k, v in edge.items() if k not in ("source", "target")}
+            try:
+                relationship = Relationship.model_validate(fields)
+            except ValidationError as exc:
+                problems += problems_of(exc, source, f"{a} -> {b}")
+                continue
+            found = graph.problems(a, b, relationship, source)
+            problems += found
+            if not found:
+                graph.set(a, b, relationship)
         if problems:
             raise RelationshipError(problems)
         return graph
+
+
+_TITLES = frozenset(
+    """the a an old young mr mrs ms miss dr prof sir lady lord captain king queen prince princess
+    father mother sister brother saint st don dona uncle aunt""".split()
+)
+
+
+def first_name(name: str) -> tuple[str, ...]:
+    """The first word of a name, if it is a name: not an article or a title."""
+    first = name.split(" ")[0]
+    return () if first.casefold().rstrip(".") in _TITLES else (first,)
 
 
 def mentions(text: str, name: str) -> bool:
@@ -396,5 +390,6 @@ def _recency(rel: Relationship, now: datetime | None) -> float:
     last = next((event.at for event in reversed(rel.history) if event.at), None)
     if last is None or now is None:
         return 0.0
-    hours = max(0.0, (now - last).total_seconds() / 3600)
+    # In-world clocks: where one has a time zone and the other none, the hands are what counts.
+    hours = max(0.0, (now.replace(tzinfo=None) - last.replace(tzinfo=None)).total_seconds() / 3600)
     return 0.6 * math.pow(0.5, hours / _RECENT_HOURS)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from daydream_motives.characters.files import (
     dump_yaml,
     read_document,
+    shown,
     validated,
     write_atomic,
 )
@@ -24,6 +25,7 @@ from daydream_motives.errors import Problem, SheetError
 
 SCHEMA_VERSION = 1
 ADULT_AGE = 18
+_MAX_DEPTH = 64  # of extensions: deeper data cannot be written as YAML
 MBTI_TYPES = frozenset(a + b + c + d for a in "IE" for b in "NS" for c in "TF" for d in "JP")
 _CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 
@@ -35,17 +37,18 @@ def clean_text(value: Any) -> Any:
     # Lone surrogates cannot be encoded, so they would break the tokenizer, the journal and saves.
     kept = "".join(
         " " if char.isspace() else char
-        for char in unicodedata.normalize("NFC", value)
+        for char in value
         if char.isspace() or unicodedata.category(char) not in ("Cc", "Cs")
     )
-    return " ".join(kept.split())
+    return " ".join(unicodedata.normalize("NFC", kept).split())
 
 
 Text = Annotated[str, BeforeValidator(clean_text)]
 Name = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=120)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 ClockTime = Annotated[str, Field(pattern=_CLOCK, description="HH:MM, 24 hours")]
-Identifier = Annotated[str, Field(pattern=r"^[\w][\w.\-]*$", max_length=120)]
+_ID_LENGTH = 120
+Identifier = Annotated[str, Field(pattern=r"^[\w][\w.\-]*$", max_length=_ID_LENGTH)]
 
 
 class Strict(BaseModel):
@@ -76,7 +79,7 @@ class Personality(Strict):
         if value is None:
             return None
         upper = value.strip().upper() if isinstance(value, str) else value
-        if upper not in MBTI_TYPES:
+        if not isinstance(upper, str) or upper not in MBTI_TYPES:
             raise ValueError("one of the 16 MBTI types, such as INFP or ESTJ")
         return upper
 
@@ -114,7 +117,7 @@ class CharacterSheet(Strict):
         str | None, Field(description="she/her, he/him, they/them, it/its, or others like xe/xem")
     ] = None
     sex: Literal["female", "male", "intersex"] | None = None
-    age: Annotated[int | None, Field(ge=0, le=100_000, description="years")] = None
+    age: Annotated[int | None, Field(ge=0, le=100_000, strict=True, description="years")] = None
     occupation: Text = ""
     appearance: Annotated[Text, Field(description="what anyone can see")] = ""
     description: Text = ""
@@ -143,6 +146,16 @@ class CharacterSheet(Strict):
         if not isinstance(text, str) or not re.fullmatch(r"[^\W\d_]+(/[^\W\d_]+){1,2}", text):
             raise ValueError("pronouns such as she/her, he/him, they/them or it/its")
         return text
+
+    @field_validator("extensions")
+    @classmethod
+    def _storable(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if json.dumps(value, ensure_ascii=False).encode() and _depth(value) > _MAX_DEPTH:
+                raise ValueError(f"nested deeper than {_MAX_DEPTH}")
+        except (ValueError, TypeError, RecursionError) as exc:
+            raise ValueError(f"plain data that can be saved ({exc})") from None
+        return value
 
     @field_validator("routine")
     @classmethod
@@ -177,7 +190,14 @@ class CharacterSheet(Strict):
             version = data.pop("schema_version")
             if version != SCHEMA_VERSION:
                 raise SheetError(
-                    [Problem(source, "schema_version", str(version), f"{SCHEMA_VERSION}")],
+                    [
+                        Problem(
+                            source,
+                            f"{prefix}.schema_version".lstrip("."),
+                            shown(version),
+                            f"{SCHEMA_VERSION}",
+                        )
+                    ],
                     remedy="upgrade daydream-motives to read sheets of a newer version",
                 )
         return validated(cls, data, source, SheetError, prefix)
@@ -202,6 +222,11 @@ class CharacterSheet(Strict):
             write_atomic(file, dump_yaml(self.to_data()))
 
 
+def _depth(value: Any) -> int:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, items), default=0)
+
+
 def sheet_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a sheet file, for editors and other languages."""
     schema = CharacterSheet.model_json_schema()
@@ -212,5 +237,6 @@ def sheet_schema() -> dict[str, Any]:
 
 def slug(name: str) -> str:
     """An identifier from a name: lower case, words joined by '_', any script; never empty."""
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", name).lower())
-    return "_".join(words) or "someone"
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", name).lower())
+    kept = ("".join(c for c in word if c.isalpha() or c.isdecimal()) for word in words)
+    return "_".join(word for word in kept if word)[:_ID_LENGTH].rstrip("_") or "someone"

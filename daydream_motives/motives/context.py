@@ -134,7 +134,8 @@ def build_context(
     ]
     pieces = [piece for piece in pieces if piece.text]
     _raise_relevant(pieces, situation, sheet)
-    tokens = _fit(sheet.name, pieces, max(MIN_BUDGET, budget), count_tokens)
+    budget = max(MIN_BUDGET, budget)
+    tokens = _fit(sheet.name, pieces, budget, count_tokens)
     name, description, context, background = _render(sheet.name, pieces)
     others = (description, context, background)
     if tokens > budget:
@@ -144,7 +145,7 @@ def build_context(
     return MotiveContext(
         name, description, context, background,
         entities=_entities(situation, ties, told, kept),
-        verbs=tuple(sorted(situation.verbs, key=lambda verb: verb.name)),
+        verbs=tuple(sorted(situation.verbs, key=lambda verb: (verb.name, verb.words))),
         receipt=tuple(
             ReceiptEntry(FIELDS[p.field], p.kind, p.key, p.status, p.reason, p.tokens)
             for p in pieces
@@ -155,7 +156,8 @@ def build_context(
 
 def _description(sheet: CharacterSheet, words: Words) -> list[_Piece]:
     who = sheet.occupation or ""
-    identity = f"{sheet.name} is {age_phrase(sheet.age, who)}" if (who or sheet.age) else sheet.name
+    known = who or sheet.age is not None
+    identity = f"{sheet.name} is {age_phrase(sheet.age, who)}" if known else sheet.name
     mbti = f" ({sheet.personality.mbti})" if sheet.personality.mbti else ""
     nature = joined(sheet.traits)
     character = f"{words.Subject} {words.verb('is')} {nature}{mbti}" if nature or mbti else ""
@@ -177,8 +179,8 @@ def _description(sheet: CharacterSheet, words: Words) -> list[_Piece]:
         ),
     ]
     return [
-        _Piece(1, kind, f"{kind}", sentence(text), priority, essential)
-        for kind, text, priority, essential in rows
+        _Piece(1, kind, f"{kind}:{index}", sentence(text), priority, essential)
+        for index, (kind, text, priority, essential) in enumerate(rows)
     ]
 
 
@@ -216,7 +218,7 @@ def _situation(
         {id: (needs.get(id, need.level), need.line) for id, need in sheet.needs.items()}
     )
     usual = _usual(sheet, situation.time, words)
-    can = joined([verb.name for verb in sorted(situation.verbs, key=lambda v: v.name)])
+    can = joined([verb.name for verb in sorted(situation.verbs, key=lambda v: (v.name, v.words))])
     near = joined([entity.name for entity in in_order(situation.nearby)])
     things = joined([entity.name for entity in in_order(situation.things)])
     rows = [
@@ -272,7 +274,7 @@ def _known(
 ) -> list[_Piece]:
     pieces = []
     memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text))
-    for memory in memories:
+    for memory in {m.text: m for m in reversed(memories)}.values():
         pieces.append(
             _Piece(
                 3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight
@@ -287,7 +289,7 @@ def _known(
             *(tie.person.name for tie in ties if "named in what happens" in tie.reasons),
         ]
     )
-    for note in sorted(lore, key=lambda n: (-n.priority, n.id)):
+    for note in sorted(lore, key=lambda n: (-n.priority, n.id, n.text, n.keys)):
         hits = [key for key in note.keys if mentions(touched, key)]
         piece = _Piece(3, "lore", f"lore:{note.id}", sentence(note.text), 3 + 0.4 * note.priority)
         if note.keys and not hits:
@@ -319,13 +321,17 @@ def _fit(name: str, pieces: list[_Piece], budget: int, count: CountTokens) -> in
         (p for p in pieces if p.status != "dropped"),
         key=lambda p: (not p.essential, -p.priority, p.field, p.key),
     )
+    essential = [piece for piece in order if piece.essential]
+    share = max(8, (budget - used) // max(1, len(essential)))
+    for piece in essential:
+        if sum(p.tokens for p in essential) > budget - used and piece.tokens > share:
+            _shorten_to(piece, share, count)
     for piece in order:
         if used + piece.tokens <= budget:
             used += piece.tokens
         elif piece.essential or piece.kind == "description":
             room = budget - used
-            share = room // 2 if not piece.essential else max(room, 0)
-            _shorten_to(piece, share, count)
+            _shorten_to(piece, room if piece.essential else room // 2, count)
             used += piece.tokens
         else:
             piece.status, piece.reason = "dropped", "no room in the budget"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from daydream_motives.characters.relationships import Tie
 from daydream_motives.characters.sheet import CharacterSheet
-from daydream_motives.motives.prose import Words, kind_phrase
+from daydream_motives.motives.prose import Words, kind_phrase, sentence
 from daydream_motives.motives.purposes import NEAR_DUPLICATE, RANKS, alike
 from daydream_motives.motives.situation import Situation
 
@@ -45,11 +45,12 @@ def instinct(
         }  # fmt: skip
         for mark, form in forms.items():
             why = why.replace(mark, form)
-        ranked.append((weight, f"{name} wants to {act}, because {why.rstrip('.')}."))
+        if why.strip() and act.strip():
+            ranked.append((weight, sentence(f"{name} wants to {act}, because {why}")))
 
     here = {entity.id for entity in situation.present}
     if situation.happened:
-        event = situation.happened[0].rstrip(".")
+        event = situation.happened[0]
         near = next((t for t in ties if t.person.id in here), None)
         whom = f"ask {near.person.name} about it" if near else "find out more"
         want(0.9, f"stop and {whom}", f"this has just happened: {event}")
@@ -62,8 +63,9 @@ def instinct(
     for tie in ties[:6]:
         _about(tie, tie.person.id in here, want)
     for index, wish in enumerate(sheet.wants):
-        act = wish.removeprefix("to ")
-        want(0.45 - 0.05 * index, f"take one step towards this: {act}", "no one else will do it")
+        if act := wish.removeprefix("to "):
+            step = f"take one step towards this: {act}"
+            want(0.45 - 0.05 * index, step, "no one else will do it")
     want(0.15, "watch what goes on and wait", "there is nothing that cannot wait")
     want(0.12, "go for a walk", "moving helps {them} think")
     want(0.11, "put things in order", "something was left undone")
@@ -72,7 +74,9 @@ def instinct(
     for _, text in ranked:
         if all(alike(text, other) < NEAR_DUPLICATE for other in chosen):
             chosen.append(text)
-    return chosen[: RANKS * 3]
+    # A name made of many words can make everything look alike: then different is enough.
+    spare = [text for _, text in ranked if text not in chosen]
+    return (chosen + spare[: max(0, RANKS - len(chosen))])[: RANKS * 3]
 
 
 def _they(words: Words) -> str:
@@ -83,9 +87,10 @@ def _routine(sheet: CharacterSheet, situation: Situation, want: _Want) -> None:
     clock = situation.time.strftime("%H:%M") if situation.time else None
     past = [e for e in sheet.routine if clock is None or e.at <= clock]
     if entry := (past[-1] if past else sheet.routine[-1] if sheet.routine else None):
-        want(0.6, f"go on with the usual: {entry.activity}", "this is the hour for it")
+        usual = entry.activity or "what is always done"
+        want(0.6, f"go on with the usual: {usual}", "this is the hour for it")
     elif sheet.occupation:
-        want(0.5, f"get on with the work of a {sheet.occupation}", "it does not do itself")
+        want(0.5, f"get on with work as {sheet.occupation}", "it does not do itself")
 
 
 def _about(tie: Tie, here: bool, want: _Want) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from daydream_motives.characters.sheet import clean_text
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.context import FIELDS
 
@@ -92,8 +93,8 @@ class ChatTemplate:
         for messages in attempts:
             try:
                 text = self._render(messages)
-            except TemplateError as exc:
-                error = str(exc)
+            except Exception as exc:  # Jinja runs the template's own expressions
+                error = f"{type(exc).__name__}: {exc}"
                 continue
             before, *after = text.split(mark)
             if len(after) == 1 and instructions.strip() in before:
@@ -154,7 +155,7 @@ def escape(text: str) -> str:
 def plain(text: str) -> str:
     """A purpose without what JSON would have to escape: typographic quotes, no backslash."""
     out, opened = [], False
-    for char in " ".join(text.split()):
+    for char in clean_text(text):
         if char == '"':
             opened = not opened
             char = "“" if opened else "”"

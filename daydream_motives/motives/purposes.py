@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from rapidfuzz import fuzz
 
+from daydream_motives.characters.files import validated
+from daydream_motives.characters.relationships import first_name
 from daydream_motives.characters.sheet import Strict, Text
 from daydream_motives.errors import Problem, SituationError
 from daydream_motives.motives.context import MotiveContext, ReceiptEntry
@@ -26,6 +28,7 @@ Source = Literal["model", "cache", "instinct"]
 RANKS = 3
 NEAR_DUPLICATE = 0.6  # share of content words two purposes have in common, from here on alike
 MAX_WORDS = 60
+MAX_CHARACTERS = 600
 _FALL = 0.9  # a lower rank's confidence is at most this much of the one above
 
 
@@ -170,9 +173,7 @@ class Decision:
     def resolve(self, outcome: Outcome | Mapping[str, Any]) -> None:
         """How it went; once per decision. Raises SituationError for a wrong outcome."""
         if not isinstance(outcome, Outcome):
-            from daydream_motives.characters.files import validated
-
-            outcome = validated(Outcome, dict(outcome), "outcome", SituationError)
+            outcome = validated(Outcome, outcome, "outcome", SituationError)
         if self.outcome is not None:
             raise SituationError(
                 [Problem("decision", "resolve", "a decision already resolved", "an open one")]
@@ -277,12 +278,12 @@ def targets_of(text: str, entities: Sequence[Entity], own_name: str = "") -> tup
     A person may be called by the first name, unless two of them, or `own_name`, share it.
     """
     hits: list[tuple[int, int, str]] = []
-    people = [entity.name.split(" ")[0] for entity in entities if entity.kind == "person"]
+    people = [first for e in entities if e.kind == "person" for first in first_name(e.name)]
     firsts = Counter([*people, own_name.split(" ")[0]])
     for entity in entities:
         names = [entity.name, *entity.aliases]
-        if entity.kind == "person" and firsts[first := entity.name.split(" ")[0]] == 1:
-            names.append(first)
+        if entity.kind == "person":
+            names += [first for first in first_name(entity.name) if firsts[first] == 1]
         elif entity.kind == "place" and entity.name.lower().startswith("the "):
             names.append(entity.name[4:])
         case = 0 if entity.kind == "person" else re.IGNORECASE
@@ -332,5 +333,5 @@ def _clean(text: str) -> str:
     words = text.replace("�", "").split()
     if not any(char.isalnum() for word in words for char in word):
         return ""
-    line = " ".join(words[:MAX_WORDS]).strip()
+    line = " ".join(words[:MAX_WORDS])[:MAX_CHARACTERS].strip()
     return line if line[-1] in '.!?…。！？”’"' else line.rstrip(",;:- ") + "."

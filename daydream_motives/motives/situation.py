@@ -87,4 +87,7 @@ class Situation(Strict):
 
 def in_order(entities: Iterable[Entity]) -> list[Entity]:
     """Entities by id, each once: so that the order they came in does not matter."""
-    return [found for _, found in sorted({e.id: e for e in entities}.items())]
+    found: dict[str, Entity] = {}
+    for entity in sorted(entities, key=lambda e: (e.id, e.name, e.note, e.aliases), reverse=True):
+        found[entity.id] = entity
+    return [found[id] for id in sorted(found)]

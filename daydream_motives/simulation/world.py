@@ -19,12 +19,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from daydream_motives.characters.files import problems_of, read_document, shown
-from daydream_motives.characters.relationships import (
-    KINDS,
-    Person,
-    Relationship,
-    RelationshipGraph,
-)
+from daydream_motives.characters.kinds import KINDS
+from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import (
     CharacterSheet,
     ClockTime,

@@ -163,8 +163,10 @@ def test_time_never_takes_a_need_out_of_bounds(hours: float, decay: float, level
 
 def test_time_that_runs_backwards_never_breaks_the_save() -> None:
     character = someone(food=Need(decay=1, level=0.5))
-    character.live(-2)
-    character.save_state()
+    before = character.save_state()
+    with pytest.raises(ValueError, match="-2 hours"):
+        character.live(-2)
+    assert character.save_state() == before
 
 
 @given(st.dictionaries(st.sampled_from(["food", "rest", "gold"]), st.floats(-5, 5)))

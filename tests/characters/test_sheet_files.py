@@ -73,7 +73,7 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
         ("name: [", "line 1: found"),
         ("name: A\n\tage: 3", "line 2"),
         ("name: A\n---\nname: B", "valid YAML"),
-        ("name: !!python/object/apply:os.system [x]", "could not determine a constructor"),
+        ("name: !!python/object/apply:os.system [x]", "is not allowed"),
         ("<<: {age: 3}\nname: A", "<<: found an unknown key"),
         ("name: A\n1: x", "1: found"),
         ("name: A\n? [a]\n: b", "unhashable"),
@@ -161,7 +161,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "huge.yaml"
     file.touch()
     os.truncate(file, files.MAX_BYTES + 1)
-    with pytest.raises(SheetError, match=f"at most {files.MAX_BYTES}"):
+    with pytest.raises(SheetError, match=f"more than {files.MAX_BYTES}"):
         CharacterSheet.load(file)
 
 
