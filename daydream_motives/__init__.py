@@ -12,7 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from daydream_motives.characters.character import Character
-    from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+    from daydream_motives.characters.person import Person
+    from daydream_motives.characters.relationships import Relationship, RelationshipGraph
     from daydream_motives.characters.sheet import CharacterSheet
     from daydream_motives.engine.backend import Backend, BackendSpec
     from daydream_motives.engine.engine import MotiveEngine
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "characters.character": ("Character",),
-    "characters.relationships": ("Person", "Relationship", "RelationshipGraph"),
+    "characters.person": ("Person",),
+    "characters.relationships": ("Relationship", "RelationshipGraph"),
     "characters.sheet": ("CharacterSheet",),
     "engine.backend": ("Backend", "BackendSpec"),
     "engine.engine": ("MotiveEngine",),

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 other failure; 2 wrong usage or settings; 3 an author's fi
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ import click
 
 from daydream_motives import __version__
 from daydream_motives.errors import ContentError, DaydreamError, RunError
-from daydream_motives.settings import is_terminal
+from daydream_motives.settings import is_terminal, threads_of_a_command
 
 if TYPE_CHECKING:
     from daydream_motives.engine.engine import MotiveEngine
@@ -49,6 +50,9 @@ class _Group(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log more, also what llama.cpp says.")
 def main(verbose: bool) -> None:
     """Motives for game characters, from a small language model on this machine."""
+    for stream in (sys.stdout, sys.stderr):  # names are in every script, whatever the console
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="daydream: %(message)s"
     )
@@ -80,10 +84,12 @@ def simulate(
 
     if days and ticks:
         raise click.UsageError("give --days or --ticks, not both")
+    if days and not 0 < days <= 36_500:
+        raise click.UsageError("--days is a number up to 36500")
     loaded = World.load(world)
     per_day = 1440 / loaded.clock.minutes_per_tick
     scenario = Scenario(ticks or max(1, round((days or 1) * per_day)), seed, max_decisions)
-    target = Path(folder) if folder else _new_folder(Path(world).stem, seed)
+    target = Path(folder) if folder else _new_folder(Path(world).resolve().stem, seed)
     with _engine(model, threads, seed) as engine:
         run = Run(loaded, engine, scenario, target)
         with _telling(scenario.ticks, quiet=as_json) as tell:
@@ -156,7 +162,8 @@ def decide(file: IO[str], seed: int, model: str | None, threads: int | None) -> 
 
     with _engine(model, threads, seed) as engine:
         for result in decide_lines(file, engine):
-            click.echo(json.dumps(result, ensure_ascii=False))
+            line = json.dumps(result, ensure_ascii=False)  # an id may hold half a character
+            click.echo(line.encode("utf-8", errors="replace").decode())
 
 
 @main.command()
@@ -212,8 +219,7 @@ def models_list(as_json: bool) -> None:
     rows = []
     for name, entry in store.catalogue.models.items():
         try:
-            state = store.installed(name).manifest["measured"]
-            here = next(row["format"] for row in state if row["verdict"] == "chosen")
+            here = store.installed(name).manifest["format"]
         except StoreError as exc:
             here = "" if exc.code == "model-missing" else "damaged"
         rows.append(
@@ -317,22 +323,10 @@ def journal_export(run: str, kind: str, output: str | None) -> None:
 @click.argument("file", type=click.Path())
 def journal_check(file: str) -> None:
     """Check a JSON Lines journal, such as a game in another language writes."""
-    from daydream_motives.errors import Problem, SituationError
-    from daydream_motives.journal import check_record
+    from daydream_motives.errors import SituationError
+    from daydream_motives.journal import check_file
 
-    problems: list[Problem] = []
-    count = 0
-    try:
-        with Path(file).open(encoding="utf-8", errors="replace") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    count += 1
-                    try:
-                        check_record(line, f"{file}: line {number}")
-                    except SituationError as exc:
-                        problems += exc.problems
-    except OSError as exc:
-        raise RunError(f"{file} cannot be read: {exc.strerror}", remedy="give a file") from exc
+    count, problems = check_file(file)
     if problems:
         raise SituationError(problems)
     click.echo(f"{count} records, all valid")
@@ -371,7 +365,7 @@ def _engine(model: str | None, threads: int | None, seed: int) -> Iterator[Motiv
         with MotiveEngine(seed=seed) as engine:
             yield engine
         return
-    spec = replace(spec, threads=threads or os.cpu_count() or 1)
+    spec = replace(spec, threads=threads or threads_of_a_command())
     with MotiveEngine(open_backend(kind, spec), seed=seed) as engine:
         yield engine
 

@@ -13,13 +13,17 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import ValidationError
+
+from daydream_motives.characters.files import parse_json, problems_of
 from daydream_motives.errors import Problem, RunError, SituationError
-from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.budget import FIELDS
 from daydream_motives.motives.prompt import KEYS
-from daydream_motives.motives.purposes import Decision
+from daydream_motives.motives.purposes import Decision, Outcome
 from daydream_motives.motives.situation import Situation
 
 MIGRATIONS = (
@@ -79,9 +83,9 @@ class Journal:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate(read_only)
+            self._db.execute("SELECT number FROM decisions LIMIT 1").fetchone()
         except (sqlite3.Error, OSError) as exc:
             raise _run_error(self.path, exc) from exc
-        self._count = self._db.execute("SELECT count(*) FROM decisions").fetchone()[0]
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +102,11 @@ class Journal:
             raise RunError(
                 f"{self.path} has schema {version}; this version knows {SCHEMA_VERSION}",
                 remedy="upgrade daydream-motives",
+            )
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version == 0 and tables:
+            raise RunError(
+                f"{self.path} is another program's database", remedy="choose another file"
             )
         if version < SCHEMA_VERSION and read_only:
             raise RunError(f"{self.path} is no finished journal", remedy="give a run's folder")
@@ -118,18 +127,30 @@ class Journal:
             self._write("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, _json(value)))
 
     def manifest(self) -> dict[str, Any]:
-        rows = self._db.execute("SELECT key, value FROM manifest ORDER BY key")
-        return {row["key"]: json.loads(row["value"]) for row in rows}
+        rows = self._read("SELECT key, value FROM manifest ORDER BY key")
+        return {row["key"]: self._parse(row["value"]) for row in rows}
+
+    def _read(self, sql: str) -> Iterator[sqlite3.Row]:
+        try:
+            yield from self._db.execute(sql)
+        except sqlite3.Error as exc:
+            raise _run_error(self.path, exc) from exc
+
+    def _parse(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as exc:
+            raise RunError(f"{self.path} is damaged: {exc}", remedy="use another run") from exc
 
     def decided(self, decision: Decision, situation: Situation) -> None:
         """Keep a decision as it was made."""
         data = decision.ranked.as_data()
         receipt = [asdict(entry) for entry in decision.provenance.receipt]
-        self._count += 1
         self._write(
-            "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
+            "INSERT INTO decisions SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?, "
+            "NULL, NULL, ? FROM decisions",
             (
-                decision.id, self._count, decision.character,
+                decision.id, decision.character,
                 situation.time.isoformat() if situation.time else None,
                 _json(decision.context.fields), situation.model_dump_json(exclude_defaults=True),
                 _json(data["purposes"]), _json(data["provenance"]), _json(receipt), time.time(),
@@ -164,26 +185,26 @@ class Journal:
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Every decision in order, as the objects of the JSON Lines format."""
-        for row in self._db.execute("SELECT * FROM decisions ORDER BY number"):
+        for row in self._read("SELECT * FROM decisions ORDER BY number"):
             yield {
                 "schema_version": SCHEMA_VERSION,
                 "id": row["id"],
                 "character": row["character"],
                 "world_time": row["world_time"],
-                "context": json.loads(row["context"]),
-                "situation": json.loads(row["situation"]),
-                "purposes": json.loads(row["purposes"]),
-                "provenance": json.loads(row["provenance"]),
-                "receipt": json.loads(row["receipt"]),
+                "context": self._parse(row["context"]),
+                "situation": self._parse(row["situation"]),
+                "purposes": self._parse(row["purposes"]),
+                "provenance": self._parse(row["provenance"]),
+                "receipt": self._parse(row["receipt"]),
                 "chosen": row["chosen"],
-                "outcome": json.loads(row["outcome"]) if row["outcome"] else None,
+                "outcome": self._parse(row["outcome"]) if row["outcome"] else None,
                 "wall_time": row["wall_time"],
             }
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Everything that happened, in order."""
-        for row in self._db.execute("SELECT * FROM events ORDER BY number"):
-            yield {**dict(row), "who": json.loads(row["who"])}
+        for row in self._read("SELECT * FROM events ORDER BY number"):
+            yield {**dict(row), "who": self._parse(row["who"])}
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
@@ -198,6 +219,24 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
         raise RunError(f"{source} cannot be read: {exc}", remedy="give a JSON Lines file") from exc
 
 
+def check_file(path: str | Path) -> tuple[int, list[Problem]]:
+    """How many records a JSON Lines journal holds, and everything wrong with them."""
+    count = 0
+    problems: list[Problem] = []
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    count += 1
+                    try:
+                        check_record(line, f"{path}: line {number}")
+                    except SituationError as exc:
+                        problems += exc.problems
+    except OSError as exc:
+        raise RunError(f"{path} cannot be read: {exc.strerror}", remedy="give a file") from exc
+    return count, problems
+
+
 def check_record(line: str, where: str) -> dict[str, Any]:
     """One line of a JSON Lines journal, checked; raises SituationError listing what is wrong."""
 
@@ -206,8 +245,10 @@ def check_record(line: str, where: str) -> dict[str, Any]:
 
     problems: list[Problem] = []
     try:
-        record = json.loads(line)
-    except ValueError as exc:
+        line.encode()
+        record = parse_json(line)
+        json.dumps(record, ensure_ascii=False).encode()  # no half characters, escaped or not
+    except (ValueError, RecursionError) as exc:
         raise SituationError([Problem(where, "", str(exc), "one JSON object a line")]) from exc
     if not isinstance(record, dict):
         raise SituationError([Problem(where, "", type(record).__name__, "a JSON object")])
@@ -222,25 +263,39 @@ def check_record(line: str, where: str) -> dict[str, Any]:
         fail("context", context, f"an object with the texts {', '.join(FIELDS)}")
     purposes = record.get("purposes")
     rows = purposes if isinstance(purposes, list) else []
-    shaped = [p for p in rows if isinstance(p, dict) and isinstance(p.get("text"), str)]
-    if len(rows) != len(shaped) or [p.get("rank") for p in shaped] != [1, 2, 3]:
+    texts = [p["text"] for p in rows if isinstance(p, dict) and isinstance(p.get("text"), str)]
+    ranks = [p.get("rank") for p in rows if isinstance(p, dict)]
+    if not all(t.strip() for t in texts) or len(texts) != len(rows) or ranks != [1, 2, 3]:
         fail("purposes", purposes, "three objects with rank 1, 2, 3 and a text")
     provenance = record.get("provenance")
     if not isinstance(provenance, dict) or provenance.get("source") not in (
         "model", "cache", "instinct",
     ):  # fmt: skip
         fail("provenance", provenance, "an object whose source is model, cache or instinct")
-    if record.get("chosen") not in (None, 1, 2, 3):
-        fail("chosen", record.get("chosen"), "1, 2, 3 or null")
-    outcome = record.get("outcome")
-    if outcome is not None and (
-        not isinstance(outcome, dict)
-        or outcome.get("status") not in ("done", "failed", "interrupted", "overruled")
-    ):
-        fail("outcome", outcome, "an object with a status, or null")
+    chosen, when, wall = (record.get(key) for key in ("chosen", "world_time", "wall_time"))
+    if isinstance(chosen, bool) or chosen not in (None, 1, 2, 3):
+        fail("chosen", chosen, "1, 2, 3 or null")
+    if not (when is None or (isinstance(when, str) and _is_time(when))):
+        fail("world_time", when, "an ISO 8601 time or null")
+    if isinstance(wall, bool) or not (wall is None or isinstance(wall, int | float)):
+        fail("wall_time", wall, "seconds or null")
+    if record.get("outcome") == {}:
+        fail("outcome", {}, "an object with a status, or null")
+    elif record.get("outcome") is not None:
+        try:
+            Outcome.model_validate(record["outcome"])
+        except ValidationError as exc:
+            problems += problems_of(exc, where, "outcome")
     if problems:
         raise SituationError(problems)
     return record
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def as_sharegpt(record: Mapping[str, Any]) -> dict[str, Any]:

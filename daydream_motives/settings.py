@@ -30,16 +30,25 @@ def default_model() -> str | None:
     return os.environ.get("DAYDREAM_MODEL") or None
 
 
+def threads_of_a_command() -> int:
+    """Threads where no game runs beside: all cores, or DAYDREAM_THREADS."""
+    return _given_threads() or os.cpu_count() or 1
+
+
 def default_threads() -> int:
     """Threads for llama.cpp; raises SettingsError where DAYDREAM_THREADS is no positive number."""
+    return _given_threads() or min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+def _given_threads() -> int:
     if value := os.environ.get("DAYDREAM_THREADS"):
-        if not value.isdigit() or not 1 <= int(value) <= 512:
+        if not value.isdecimal() or not 1 <= int(value) <= 512:
             raise SettingsError(
                 f"DAYDREAM_THREADS is {value!r}, which is no number of threads",
                 remedy="set it to a number from 1 to 512, or unset it",
             )
         return int(value)
-    return min(8, max(1, (os.cpu_count() or 2) - 1))
+    return 0
 
 
 def spin_briefly() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from daydream_motives.characters.character import Character
-from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+from daydream_motives.characters.person import Person
+from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.simulation.world import World
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import Field
 
 from daydream_motives.characters.files import validated
-from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+from daydream_motives.characters.person import Person
+from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import (
     CharacterSheet,
     Fraction,

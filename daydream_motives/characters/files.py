@@ -96,7 +96,7 @@ def read_document(path: Path, error: type[ContentError] = ContentError) -> Any:
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 0
         raise fail(str(exc.problem), "valid YAML", f"line {line}") from exc
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as exc:
         raise fail(str(exc).splitlines()[0] or type(exc).__name__, "valid YAML or JSON") from exc
 
 
@@ -137,6 +137,14 @@ def dump_yaml(data: Any) -> str:
     """YAML with keys in order and any script readable."""
     text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
+
+
+def exists(path: Path) -> bool:
+    """Whether `path` is there; False, not an error, for what nothing can be called."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def write_atomic(path: Path, text: str) -> None:

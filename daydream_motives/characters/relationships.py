@@ -11,7 +11,6 @@ perfect and easy to lose.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,9 +21,9 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from daydream_motives.characters.files import problems_of, shown, validated
 from daydream_motives.characters.kinds import AXES, EVENT_RULES, KINDS, ROMANTIC_KINDS
+from daydream_motives.characters.person import Person, mentions
 from daydream_motives.characters.sheet import (
     ADULT_AGE,
-    CharacterSheet,
     Identifier,
     Name,
     Strict,
@@ -76,26 +75,6 @@ class Relationship(Strict):
     @property
     def is_romantic(self) -> bool:
         return self.attraction != 0 or not ROMANTIC_KINDS.isdisjoint(self.kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """What anyone may know of a character: what the graph's nodes hold."""
-
-    id: str
-    name: str
-    age: int | None = None
-    occupation: str = ""
-    aliases: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, id: str, sheet: CharacterSheet) -> Person:
-        return cls(id, sheet.name, sheet.age, sheet.occupation, sheet.aliases)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Everything the person may be called: name, its first word, aliases."""
-        return tuple(dict.fromkeys((self.name, *first_name(self.name), *self.aliases)))
 
 
 class _Node(Strict):
@@ -160,6 +139,12 @@ class RelationshipGraph:
         """Forget how `a` sees `b`; harmless where nothing was."""
         if self._graph.has_edge(a, b):
             self._graph.remove_edge(a, b)
+
+    def copy(self) -> RelationshipGraph:
+        """A graph of its own with the same people and relationships."""
+        twin = RelationshipGraph(self.extra_kinds)
+        twin._graph = self._graph.copy()
+        return twin
 
     def __contains__(self, id: str) -> bool:
         return id in self._graph
@@ -364,26 +349,6 @@ class RelationshipGraph:
         if problems:
             raise RelationshipError(problems)
         return graph
-
-
-_TITLES = frozenset(
-    """the a an old young mr mrs ms miss dr prof sir lady lord captain king queen prince princess
-    father mother sister brother saint st don dona uncle aunt""".split()
-)
-
-
-def first_name(name: str) -> tuple[str, ...]:
-    """The first word of a name, if it is a name: not an article or a title."""
-    first = name.split(" ")[0]
-    return () if first.casefold().rstrip(".") in _TITLES else (first,)
-
-
-def mentions(text: str, name: str) -> bool:
-    """Whether `text` holds `name` as whole words; both compared without case."""
-    folded = name.casefold()
-    if not folded or folded not in (lowered := text.casefold()):
-        return False
-    return re.search(rf"(?<!\w){re.escape(folded)}(?!\w)", lowered) is not None
 
 
 def _recency(rel: Relationship, now: datetime | None) -> float:

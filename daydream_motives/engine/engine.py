@@ -21,7 +21,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request, open_backend
 from daydream_motives.errors import DaydreamError
@@ -33,7 +33,7 @@ from daydream_motives.motives.context import (
     build_context,
 )
 from daydream_motives.motives.instinct import instinct
-from daydream_motives.motives.purposes import Decision, Provenance, assemble
+from daydream_motives.motives.purposes import Decision, Provenance, Recorder, assemble
 from daydream_motives.motives.situation import Situation
 
 if TYPE_CHECKING:
@@ -44,16 +44,6 @@ log = logging.getLogger("daydream_motives")
 _NONE = ("", "", "")
 _RESERVE_MS = 5.0  # of a deadline, for putting the answer together
 LoreFor = Callable[[str], Sequence[Note]]
-
-
-class Recorder(Protocol):
-    """What keeps decisions: the journal."""
-
-    def decided(self, decision: Decision, situation: Situation) -> None: ...
-
-    def chosen(self, decision: Decision) -> None: ...
-
-    def resolved(self, decision: Decision) -> None: ...
 
 
 class MotiveEngine:

@@ -21,7 +21,7 @@ from daydream_motives.engine.backend import Answer, BackendSpec, Cancelled, Requ
 from daydream_motives.engine.sampling import Logits, Vocabulary
 from daydream_motives.engine.writer import Writer, WriterTables
 from daydream_motives.errors import BackendError
-from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.budget import FIELDS
 from daydream_motives.motives.prompt import FRAME, ChatTemplate, encode, prompt_pieces
 from daydream_motives.motives.purposes import RANKS, Draft
 from daydream_motives.settings import default_threads, spin_briefly

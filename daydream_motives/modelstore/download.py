@@ -91,22 +91,22 @@ def _pip_download(requirement: str, folder: Path, progress: Progress) -> None:
         sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input",
         "--disable-pip-version-check", "--progress-bar=raw", "--dest", str(folder), requirement,
     ]  # fmt: skip
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
     said: list[str] = []
     arrived = 0
-    try:
-        for line in process.stdout or ():
-            if match := re.match(r"Progress (\d+) of", line):
-                progress(int(match[1]) - arrived)
-                arrived = int(match[1])
-            else:
-                said.append(line.strip())
-    finally:
-        if process.poll() is None:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                if match := re.match(r"Progress (\d+) of", line):
+                    progress(int(match[1]) - arrived)
+                    arrived = int(match[1])
+                else:
+                    said.append(line.strip())
+        except BaseException:
             process.terminate()
-        code = process.wait()
+            raise
+    code = process.returncode
     if code:
         if any("No module named pip" in line for line in said):
             raise DownloadFailed(
@@ -160,7 +160,10 @@ def _from_hub(entry: Entry, hub: HubFile, target: Path, cache: Path, progress: P
             remedy="pip install 'daydream-motives[hub]'",
         ) from None
     try:
-        (stated,) = HfApi().get_paths_info(hub.repository, [hub.file], revision=hub.revision)
+        listed = HfApi().get_paths_info(hub.repository, [hub.file], revision=hub.revision)
+        if not listed:
+            raise FileNotFoundError(f"no {hub.file} at revision {hub.revision}")
+        stated = listed[0]
         size, lfs = int(stated.size), stated.lfs
         expected = entry.sha256 or (lfs.sha256 if lfs else None)
         check_space(cache, 2 * size)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daydream_motives.characters.files import write_atomic
+from daydream_motives.characters.files import exists, write_atomic
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.errors import (
     ModelCorrupt,
@@ -62,9 +62,12 @@ class ModelStore:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             path = folder / manifest["file"]
             size, digest = manifest["size"], manifest["sha256"]
+            manifest["format"] = next(
+                row["format"] for row in manifest["measured"] if row["verdict"] == "chosen"
+            )
         except FileNotFoundError:
             raise ModelMissing(f"the model {name} is not on this machine", remedy=pull) from None
-        except (ValueError, KeyError, TypeError, OSError) as exc:
+        except (ValueError, KeyError, TypeError, StopIteration, OSError) as exc:
             raise ModelCorrupt(
                 f"{folder / 'manifest.json'} is damaged", remedy=f"{pull} --force"
             ) from exc
@@ -103,7 +106,7 @@ class ModelStore:
         path = Path(name).expanduser()
         if path.suffix.lower() != ".gguf":
             self.catalogue.entry(name)
-        if not path.is_file():
+        if not (exists(path) and path.is_file()):
             raise ModelUnknown(
                 f"no model file at {path}", remedy="give a catalogue name or an existing GGUF file"
             )
@@ -117,7 +120,7 @@ class ModelStore:
         stat = model.path.stat()
         stamp = f"{stat.st_size} {stat.st_mtime_ns} {model.sha256}"
         seen = model.path.with_suffix(".verified")
-        if not seen.is_file() or seen.read_text(encoding="utf-8") != stamp:
+        if not seen.is_file() or seen.read_bytes() != stamp.encode():
             self.verify(name)
             with suppress(OSError):  # a read-only store is verified every time
                 write_atomic(seen, stamp)

@@ -10,13 +10,14 @@ the situation and the lore in its scope say. Knows nothing of models.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from daydream_motives.characters.relationships import Tie, mentions
+from daydream_motives.characters.person import mentions
+from daydream_motives.characters.relationships import Tie
 from daydream_motives.characters.sheet import CharacterSheet
+from daydream_motives.motives.budget import FIELDS, CountTokens, Part, cut_name, fit, render
 from daydream_motives.motives.prose import (
     Words,
     age_phrase,
@@ -30,8 +31,6 @@ from daydream_motives.motives.prose import (
 )
 from daydream_motives.motives.situation import Entity, Situation, Verb, in_order
 
-CountTokens = Callable[[str], int]
-FIELDS = ("Character_name", "Character_description", "Context", "Background")
 DEFAULT_BUDGET = 400
 MIN_BUDGET = 64
 
@@ -96,19 +95,6 @@ class MotiveContext:
         return "\n".join(self.fields.values())
 
 
-@dataclass(slots=True)
-class _Piece:
-    field: int
-    kind: str
-    key: str
-    text: str
-    priority: float
-    essential: bool = False
-    tokens: int = 0
-    status: str = "kept"
-    reason: str = ""
-
-
 def build_context(
     sheet: CharacterSheet,
     situation: Situation,
@@ -135,11 +121,11 @@ def build_context(
     pieces = [piece for piece in pieces if piece.text]
     _raise_relevant(pieces, situation, sheet)
     budget = max(MIN_BUDGET, budget)
-    tokens = _fit(sheet.name, pieces, budget, count_tokens)
-    name, description, context, background = _render(sheet.name, pieces)
+    tokens = fit(sheet.name, pieces, budget, count_tokens)
+    name, description, context, background = render(sheet.name, pieces)
     others = (description, context, background)
     if tokens > budget:
-        name, tokens = _cut_name(name, others, budget, count_tokens)
+        name, tokens = cut_name(name, others, budget, count_tokens)
     kept = {piece.key for piece in pieces if piece.status != "dropped"}
     told = "\n".join(others)
     return MotiveContext(
@@ -154,7 +140,7 @@ def build_context(
     )  # fmt: skip
 
 
-def _description(sheet: CharacterSheet, words: Words) -> list[_Piece]:
+def _description(sheet: CharacterSheet, words: Words) -> list[Part]:
     who = sheet.occupation or ""
     known = who or sheet.age is not None
     identity = f"{sheet.name} is {age_phrase(sheet.age, who)}" if known else sheet.name
@@ -179,7 +165,7 @@ def _description(sheet: CharacterSheet, words: Words) -> list[_Piece]:
         ),
     ]
     return [
-        _Piece(1, kind, f"{kind}:{index}", sentence(text), priority, essential)
+        Part(1, kind, f"{kind}:{index}", sentence(text), priority, essential)
         for index, (kind, text, priority, essential) in enumerate(rows)
     ]
 
@@ -206,7 +192,7 @@ def _situation(
     needs: Mapping[str, float],
     mood: str,
     ties: Sequence[Tie],
-) -> list[_Piece]:
+) -> list[Part]:
     place = situation.place.name if situation.place else ""
     occupations = {tie.person.id: tie.person.occupation for tie in ties}
     company = [
@@ -235,7 +221,7 @@ def _situation(
         ("nearby", f"Near by: {near}" if near else "", 3.2, False),
     ]
     return [
-        _Piece(2, kind, kind if kind != "happened" else f"happened:{index}", sentence(text), p, e)
+        Part(2, kind, kind if kind != "happened" else f"happened:{index}", sentence(text), p, e)
         for index, (kind, text, p, e) in enumerate(rows)
     ]
 
@@ -248,7 +234,7 @@ def _usual(sheet: CharacterSheet, now: datetime | None, words: Words) -> str:
     return f"Around this time {words.possessive} habit is {entry.activity}"
 
 
-def _ties(ties: Sequence[Tie], situation: Situation, words: Words) -> list[_Piece]:
+def _ties(ties: Sequence[Tie], situation: Situation, words: Words) -> list[Part]:
     here = {entity.id for entity in situation.present}
     pieces = []
     for index, tie in enumerate(sorted(ties, key=lambda t: (-t.weight, t.person.id))):
@@ -259,7 +245,7 @@ def _ties(ties: Sequence[Tie], situation: Situation, words: Words) -> list[_Piec
         felt = words.say("feels", joined(feelings(rel)))
         text = " ".join(sentence(part) for part in (what, rel.story, felt, last) if part)
         matters = bool(tie.reasons) or tie.person.id in here or index < 2
-        piece = _Piece(3, "relationship", f"person:{tie.person.id}", text, 8.8 - 0.3 * index)
+        piece = Part(3, "relationship", f"person:{tie.person.id}", text, 8.8 - 0.3 * index)
         if not matters:
             piece.status, piece.reason = "dropped", "does not matter now"
         pieces.append(piece)
@@ -271,14 +257,12 @@ def _known(
     lore: Iterable[Note],
     situation: Situation,
     ties: Sequence[Tie],
-) -> list[_Piece]:
+) -> list[Part]:
     pieces = []
     memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text))
     for memory in {m.text: m for m in reversed(memories)}.values():
         pieces.append(
-            _Piece(
-                3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight
-            )
+            Part(3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight)
         )
     touched = "\n".join(
         [
@@ -291,14 +275,14 @@ def _known(
     )
     for note in sorted(lore, key=lambda n: (-n.priority, n.id, n.text, n.keys)):
         hits = [key for key in note.keys if mentions(touched, key)]
-        piece = _Piece(3, "lore", f"lore:{note.id}", sentence(note.text), 3 + 0.4 * note.priority)
+        piece = Part(3, "lore", f"lore:{note.id}", sentence(note.text), 3 + 0.4 * note.priority)
         if note.keys and not hits:
             piece.status, piece.reason = "dropped", "nothing brings it up"
         pieces.append(piece)
     return pieces
 
 
-def _raise_relevant(pieces: list[_Piece], situation: Situation, sheet: CharacterSheet) -> None:
+def _raise_relevant(pieces: list[Part], situation: Situation, sheet: CharacterSheet) -> None:
     """What shares words with what is going on goes before what does not."""
     present = (entity.name for entity in situation.present)
     now = content_words(" ".join((*situation.happened, situation.activity, *present)))
@@ -306,91 +290,6 @@ def _raise_relevant(pieces: list[_Piece], situation: Situation, sheet: Character
     for piece in pieces:
         if piece.field != 2 and (shared := len(now & content_words(piece.text))):
             piece.priority += min(2.0, 0.7 * shared)
-
-
-def _fit(name: str, pieces: list[_Piece], budget: int, count: CountTokens) -> int:
-    """Drop, then shorten, until the rendered JSON fits; returns its tokens."""
-    for piece in pieces:
-        if len(piece.text) > 8 * budget:  # far past what could fit: no need to tokenise it all
-            piece.text = _shorten(piece.text, 8 * budget)
-            piece.status = piece.status if piece.status == "dropped" else "shortened"
-            piece.reason = piece.reason or "too long"
-        piece.tokens = count(" " + piece.text)
-    used = count(_json(_render(name, [])))
-    order = sorted(
-        (p for p in pieces if p.status != "dropped"),
-        key=lambda p: (not p.essential, -p.priority, p.field, p.key),
-    )
-    essential = [piece for piece in order if piece.essential]
-    share = max(8, (budget - used) // max(1, len(essential)))
-    for piece in essential:
-        if sum(p.tokens for p in essential) > budget - used and piece.tokens > share:
-            _shorten_to(piece, share, count)
-    for piece in order:
-        if used + piece.tokens <= budget:
-            used += piece.tokens
-        elif piece.essential or piece.kind == "description":
-            room = budget - used
-            _shorten_to(piece, room if piece.essential else room // 2, count)
-            used += piece.tokens
-        else:
-            piece.status, piece.reason = "dropped", "no room in the budget"
-    # Joined and escaped pieces can cost more than their sum, so the whole is what decides.
-    total = count(_json(_render(name, pieces)))
-    for piece in reversed(order):
-        if total <= budget:
-            break
-        if piece.status != "dropped":
-            if piece.essential:
-                _shorten_to(piece, max(0, piece.tokens - (total - budget) - 2), count)
-            else:
-                piece.status, piece.reason = "dropped", "no room in the budget"
-            total = count(_json(_render(name, pieces)))
-    return total
-
-
-def _shorten_to(piece: _Piece, tokens: int, count: CountTokens) -> None:
-    piece.status, piece.reason = "shortened", "too long for the budget"
-    while piece.tokens > tokens and piece.text:
-        ratio = tokens / piece.tokens if piece.tokens else 0
-        piece.text = _shorten(piece.text, min(len(piece.text) - 1, int(len(piece.text) * ratio)))
-        piece.tokens = count(" " + piece.text) if piece.text else 0
-    if not piece.text:
-        piece.status, piece.reason, piece.tokens = "dropped", "no room in the budget", 0
-
-
-def _shorten(text: str, length: int) -> str:
-    """At most `length` characters, ended at a sentence, else at a word, else anywhere."""
-    if length < 8:
-        return ""
-    cut = text[: length - 1]
-    ends = [m.end() for m in re.finditer(r"[.!?。！？](?=\s|$)", cut)]
-    if ends and ends[-1] > length // 2:
-        return cut[: ends[-1]].rstrip()
-    space = cut.rfind(" ")
-    return (cut[:space] if space > length // 2 else cut).rstrip(" ,;:") + "…"
-
-
-def _render(name: str, pieces: list[_Piece]) -> tuple[str, str, str, str]:
-    fields: list[list[str]] = [[name], [], [], []]
-    for piece in pieces:
-        if piece.status != "dropped":
-            fields[piece.field].append(piece.text)
-    a, b, c, d = (" ".join(part) for part in fields)
-    return a, b, c, d
-
-
-def _json(fields: Sequence[str]) -> str:
-    return json.dumps(dict(zip(FIELDS, fields, strict=True)), ensure_ascii=False)
-
-
-def _cut_name(name: str, others: Sequence[str], budget: int, count: CountTokens) -> tuple[str, int]:
-    """The last resort for a name that alone breaks the budget: cut it until the whole fits."""
-    tokens = count(_json((name, *others)))
-    while tokens > budget and len(name) > 1:
-        name = name[: len(name) // 2]
-        tokens = count(_json((name, *others)))
-    return name, tokens
 
 
 def _entities(

@@ -46,7 +46,8 @@ def instinct(
         for mark, form in forms.items():
             why = why.replace(mark, form)
         if why.strip() and act.strip():
-            ranked.append((weight, sentence(f"{name} wants to {act}, because {why}")))
+            rest = sentence(f"wants to {act}, because {why}")
+            ranked.append((weight, f"{name} w{rest[1:]}"))
 
     here = {entity.id for entity in situation.present}
     if situation.happened:

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from daydream_motives.characters.sheet import clean_text
 from daydream_motives.errors import BackendError
-from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.budget import FIELDS
 
 Tokenize = Callable[[str, bool], list[int]]
 KEYS = ("purpose_a", "purpose_b", "purpose_c")

@@ -10,19 +10,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 from rapidfuzz import fuzz
 
 from daydream_motives.characters.files import validated
-from daydream_motives.characters.relationships import first_name
+from daydream_motives.characters.person import first_name
 from daydream_motives.characters.sheet import Strict, Text
 from daydream_motives.errors import Problem, SituationError
 from daydream_motives.motives.context import MotiveContext, ReceiptEntry
 from daydream_motives.motives.names import allowed_words, repair_names, unknown_names
 from daydream_motives.motives.prose import content_words
-from daydream_motives.motives.situation import Entity, Verb
+from daydream_motives.motives.situation import Entity, Situation, Verb
 
 Source = Literal["model", "cache", "instinct"]
 RANKS = 3
@@ -188,6 +188,16 @@ class Decision:
     def _tell(self, what: str) -> None:
         for listener in self.listeners:
             listener(self, what)
+
+
+class Recorder(Protocol):
+    """What keeps decisions: the journal."""
+
+    def decided(self, decision: Decision, situation: Situation) -> None: ...
+
+    def chosen(self, decision: Decision) -> None: ...
+
+    def resolved(self, decision: Decision) -> None: ...
 
 
 def assemble(

@@ -33,4 +33,4 @@ class Clock:
 def within(clock: str, span: tuple[str, str]) -> bool:
     """Whether HH:MM lies in [from, until); a span may pass midnight."""
     start, end = span
-    return start <= clock < end if start <= end else clock >= start or clock < end
+    return start <= clock < end if start < end else clock >= start or clock < end

@@ -23,7 +23,8 @@ from daydream_motives.motives.purposes import Decision, Outcome
 from daydream_motives.motives.situation import Entity, Situation
 from daydream_motives.simulation.clock import Clock, within
 from daydream_motives.simulation.rules import Action, Rules, TownRules
-from daydream_motives.simulation.world import World, WorldEvent
+from daydream_motives.simulation.schema import WorldEvent
+from daydream_motives.simulation.world import World
 
 log = logging.getLogger("daydream_motives")
 
@@ -87,8 +88,9 @@ class Simulation:
         self.clock = Clock(world.clock.start, world.clock.minutes_per_tick)
         self.rng = random.Random(f"world:{seed}")
         engine.lore = self._lore
+        self.relationships = world.relationships.copy()  # the world stays as it was written
         self.actors = {
-            id: Actor(Character(sheet, id=id, relationships=world.relationships, engine=engine))
+            id: Actor(Character(sheet, id=id, relationships=self.relationships, engine=engine))
             for id, sheet in sorted(world.sheets.items())
         }
         for actor in self.actors.values():
@@ -227,7 +229,7 @@ class Simulation:
         for id, other in self.actors.items():
             if other is actor or other.asleep or other.character.place != place:
                 continue
-            tie = self.world.relationships.get(id, newcomer.id)
+            tie = self.relationships.get(id, newcomer.id)
             rested = self.clock.tick - other.thought >= pause
             if tie and tie.strength >= _STRONG_TIE and rested and other.action is None:
                 other.call("arrived", f"{newcomer.sheet.name} has just arrived", self.clock.tick)

@@ -14,105 +14,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
-from daydream_motives.characters.files import problems_of, read_document, shown
+from daydream_motives.characters.files import exists, problems_of, read_document, shown
 from daydream_motives.characters.kinds import KINDS
-from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+from daydream_motives.characters.person import Person
+from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import (
     CharacterSheet,
-    ClockTime,
-    Fraction,
     Identifier,
-    Name,
-    Strict,
-    Text,
 )
 from daydream_motives.errors import ContentError, Problem, WorldError
+from daydream_motives.simulation.schema import (
+    ClockSettings,
+    LoreNote,
+    Place,
+    RelationshipEntry,
+    WorldEvent,
+    WorldFile,
+)
 
 SCHEMA_VERSION = 1
 ItemT = TypeVar("ItemT")
 
 
-class ClockSettings(Strict):
-    """When the story begins and how long a tick is."""
-
-    start: datetime = datetime(2024, 6, 14, 6, 0)
-    minutes_per_tick: Annotated[int, Field(ge=1, le=1440)] = 15
-
-
-class Place(Strict):
-    """Somewhere to be. `connects` gives walking minutes, and counts in both directions."""
-
-    name: Name
-    aliases: tuple[Name, ...] = ()
-    description: Text = ""
-    connects: dict[Identifier, Annotated[int, Field(ge=1, le=1440)]] = Field(default_factory=dict)
-    restores: Annotated[
-        dict[Identifier, Fraction], Field(description="need -> regained per hour spent here")
-    ] = Field(default_factory=dict)
-    things: Annotated[tuple[Name, ...], Field(description="what can be used or named here")] = ()
-    open: Annotated[
-        tuple[ClockTime, ClockTime] | None, Field(description="from, until; always if absent")
-    ] = None
-    extensions: dict[str, Any] = Field(default_factory=dict)
-
-
-class LoreNote(Strict):
-    """Something true of the world, told to those in scope when one of its keys comes up."""
-
-    id: Identifier
-    text: Annotated[Text, Field(min_length=1)]
-    keys: tuple[Text, ...] = ()
-    known_to: Annotated[
-        Literal["everyone"] | tuple[Identifier, ...], Field(description="everyone, or people's ids")
-    ] = "everyone"
-    priority: Annotated[int, Field(ge=0, le=10)] = 5
-
-
-class WorldEvent(Strict):
-    """Something that happens: once `at` a time, or at random with `chance_per_day`."""
-
-    id: Identifier
-    text: Annotated[Text, Field(min_length=1, description="one sentence, as witnesses see it")]
-    place: Annotated[Identifier | None, Field(description="where; everywhere if absent")] = None
-    who: Annotated[tuple[Identifier, ...], Field(description="whom it concerns in person")] = ()
-    at: datetime | None = None
-    chance_per_day: Annotated[float | None, Field(gt=0, le=24)] = None
-    between: tuple[ClockTime, ClockTime] = ("08:00", "20:00")
-    interrupts: Annotated[bool, Field(description="witnesses stop and think again")] = True
-    needs: Annotated[
-        dict[Identifier, Annotated[float, Field(ge=-1, le=1)]],
-        Field(description="need -> change for those concerned"),
-    ] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _once_or_random(self) -> WorldEvent:
-        if (self.at is None) == (self.chance_per_day is None):
-            raise ValueError("either 'at' (once) or 'chance_per_day' (at random)")
-        return self
-
-
-class RelationshipEntry(Relationship):
-    """One line of relationships.yaml; `mutual` adds the way back with the inverse kinds."""
-
-    from_: Annotated[Identifier, Field(alias="from")]
-    to: Identifier
-    mutual: bool = False
-
-
-class _WorldFile(Strict):
-    schema_version: Literal[1] = 1
-    name: Name
-    description: Text = ""
-    clock: ClockSettings = ClockSettings()
-    relationship_kinds: tuple[Identifier, ...] = ()
-    extensions: dict[str, Any] = Field(default_factory=dict)
-
-
-_NO_CLOCK = _WorldFile(name="unnamed")
+_NO_CLOCK = WorldFile(name="unnamed")
 _SECTIONS = ("places", "characters", "relationships", "lore", "events")
 
 
@@ -166,7 +94,7 @@ class _Reader:
     def world(self) -> World:
         parts = self._parts()
         root = str(self.path / "world.yaml") if self.path.is_dir() else str(self.path)
-        top = self._one(_WorldFile, {k: v for k, v in parts.items() if k not in _SECTIONS}, root)
+        top = self._one(WorldFile, {k: v for k, v in parts.items() if k not in _SECTIONS}, root)
         places = self._mapping(Place, parts.get("places"), "places")
         sheets = self._sheets(parts.get("characters"))
         entries = self._list(RelationshipEntry, parts.get("relationships"), "relationships")
@@ -208,7 +136,7 @@ class _Reader:
 
     def _parts(self) -> dict[str, Any]:
         """The raw sections of the world, from one file or a folder of them."""
-        if not self.path.exists():
+        if not exists(self.path):
             raise WorldError(
                 [Problem(str(self.path), "", "nothing there", "a world's folder or file")],
                 remedy="give the path of a world, such as sim_examples/harbour_town",
@@ -233,7 +161,11 @@ class _Reader:
                 for sheet in sorted(folder.iterdir()):
                     if sheet.suffix.lower() in (".yaml", ".yml", ".json"):
                         self.sources[f"characters.{sheet.stem}"] = str(sheet)
-                        if (content := self._read(sheet)) is not None:
+                        if sheet.stem in parts[section]:
+                            self._say(str(sheet), "", "a second sheet of this id", "one")
+                        problems = len(self.problems)
+                        content = self._read(sheet)
+                        if len(self.problems) == problems:
                             parts[section][sheet.stem] = content
         return parts
 
@@ -379,7 +311,7 @@ def _both_ways(places: dict[str, Place]) -> dict[str, Place]:
 
 
 def _digest(
-    top: _WorldFile,
+    top: WorldFile,
     places: dict[str, Place],
     sheets: dict[str, CharacterSheet],
     graph: RelationshipGraph,

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daydream_motives.characters.character import RECENT, Character, Lived
-from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph
+from daydream_motives.characters.person import Person
+from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import CharacterSheet, Need
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.errors import DaydreamError, SheetError

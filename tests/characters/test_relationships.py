@@ -9,16 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daydream_motives.characters.person import Person, mentions
 from daydream_motives.characters.relationships import (
     AXES,
     EVENT_RULES,
     KINDS,
     ROMANTIC_KINDS,
-    Person,
     Relationship,
     RelationshipEvent,
     RelationshipGraph,
-    mentions,
 )
 from daydream_motives.characters.sheet import CharacterSheet, clean_text
 from daydream_motives.errors import DaydreamError, RelationshipError

@@ -19,7 +19,7 @@ from daydream_motives.cli import main
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.engine.scripted import ScriptedBackend
 from daydream_motives.journal import check_record
-from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.budget import FIELDS
 from daydream_motives.settings import default_threads
 from daydream_motives.simulation.runner import Simulation
 from daydream_motives.simulation.world import World

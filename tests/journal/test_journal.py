@@ -24,7 +24,7 @@ from daydream_motives.journal import (
     check_record,
     read_jsonl,
 )
-from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.budget import FIELDS
 from daydream_motives.motives.prompt import KEYS
 from daydream_motives.motives.purposes import Decision, Outcome
 from daydream_motives.motives.situation import Situation

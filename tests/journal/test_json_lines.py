@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daydream_motives.errors import RunError, SituationError
 from daydream_motives.journal import as_sharegpt, check_record, read_jsonl
-from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.budget import FIELDS
 
 GOOD: dict[str, Any] = {
     "schema_version": 1,

@@ -5,13 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from daydream_motives.characters.relationships import (
-    KINDS,
-    Person,
-    Relationship,
-    RelationshipEvent,
-    Tie,
-)
+from daydream_motives.characters.person import Person
+from daydream_motives.characters.relationships import KINDS, Relationship, RelationshipEvent, Tie
 from daydream_motives.characters.sheet import (
     BigFive,
     CharacterSheet,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from motive_strategies import quarters
 
 from daydream_motives.characters.character import Character
-from daydream_motives.characters.relationships import Person, Relationship, RelationshipGraph, Tie
+from daydream_motives.characters.person import Person
+from daydream_motives.characters.relationships import Relationship, RelationshipGraph, Tie
 from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.errors import RelationshipError

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from motive_strategies import quarters, stories
 
-from daydream_motives.motives.context import FIELDS, build_context
+from daydream_motives.motives.budget import FIELDS
+from daydream_motives.motives.context import build_context
 
 budgets = st.integers(64, 600)
 

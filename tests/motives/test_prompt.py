@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daydream_motives.errors import BackendError
-from daydream_motives.motives.context import FIELDS
+from daydream_motives.motives.budget import FIELDS
 from daydream_motives.motives.prompt import (
     KEYS,
     ChatTemplate,

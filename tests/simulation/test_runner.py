@@ -300,7 +300,7 @@ def test_deeds_between_people_move_the_relationship(meeting: Simulation, deed: A
     assert [change.to for change in outcome.relationships] == ["bo"]
     both = deed.verb.name != "avoid"
     assert bool(meeting.character("bo").recent) is both
-    history = meeting.world.relationships.get("bo", "ada").history  # type: ignore[union-attr]
+    history = meeting.relationships.get("bo", "ada").history  # type: ignore[union-attr]
     assert bool(history) is both
 
 
@@ -322,8 +322,8 @@ def test_a_deed_fails_where_the_other_has_gone(meeting: Simulation) -> None:
 
 
 def test_someone_who_hates_turns_the_other_away(meeting: Simulation) -> None:
-    meeting.world.relationships.change("bo", "ada", {"affection": -1.0, "trust": -1.0})
-    meeting.world.relationships.change("bo", "ada", {"affection": -1.0, "trust": -1.0})
+    meeting.relationships.change("bo", "ada", {"affection": -1.0, "trust": -1.0})
+    meeting.relationships.change("bo", "ada", {"affection": -1.0, "trust": -1.0})
     outcomes = [act(meeting, "talk", seed=seed) for seed in range(9)]
     refused = [o for o in outcomes if o.note == "Bo turned Ada away"]
     assert len(refused) > 4
