@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for annotations only: at run time nothing below imports wha
 
 STATE_VERSION = 1
 RECENT = 12
+LATELY = 4
 
 
 class Mind(Protocol):
@@ -73,6 +74,7 @@ class _State(Strict):
     needs: dict[str, Fraction] = Field(default_factory=dict)
     recent: tuple[Lived, ...] = ()
     decisions: int = Field(default=0, ge=0)
+    lately: tuple[Text, ...] = Field(default=(), max_length=64)
     relationships: dict[str, Relationship] = Field(default_factory=dict)
 
 
@@ -102,6 +104,7 @@ class Character:
         self.needs = {id: need.level for id, need in sheet.needs.items()}
         self.recent: list[Lived] = []
         self.decisions = 0
+        self.lately: list[str] = []  # first purposes of the last decisions: not to be repeated
 
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Character:
@@ -164,6 +167,10 @@ class Character:
             worst = min(range(len(self.recent) - 1), key=lambda i: (self.recent[i].weight, i))
             del self.recent[worst]
 
+    def wanted(self, text: str) -> None:
+        """Keep the first purpose of a decision, so that the next ones differ from it."""
+        self.lately = [*self.lately, text][-LATELY:]
+
     def recalled(self, now: datetime | None = None) -> Sequence[Lived]:
         """What is remembered, with weights that halve with every day gone by."""
         if now is None:
@@ -183,6 +190,7 @@ class Character:
         state = _State(
             id=self.id, place=self.place, activity=self.activity, mood=self.mood,
             needs=dict(self.needs), recent=tuple(self.recent), decisions=self.decisions,
+            lately=tuple(self.lately),
             relationships=dict(self.relationships.of(self.id)),
         )  # fmt: skip
         return state.model_dump(mode="json")
@@ -214,6 +222,7 @@ class Character:
         self.place, self.activity, self.mood = state.place, state.activity, state.mood
         self.needs = {**self.needs, **state.needs}
         self.recent, self.decisions = list(state.recent[-RECENT:]), state.decisions
+        self.lately = list(state.lately[-LATELY:])
         for other, _ in list(self.relationships.of(self.id)):
             self.relationships.remove(self.id, other)
         for other, relationship in state.relationships.items():

@@ -27,12 +27,16 @@ GROUP = "daydream_motives.backends"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One decision to make: all a backend may know. `seed` decides every random choice in it."""
+    """One decision to make: all a backend may know. `seed` decides every random choice in it.
+
+    `lately` are purposes of the character's last decisions, which should not come again.
+    """
 
     context: MotiveContext
     short_name: str
     subject: str
     seed: int
+    lately: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

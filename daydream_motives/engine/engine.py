@@ -270,7 +270,7 @@ class MotiveEngine:
         if count:
             character.decisions += 1
         return self._prepared(
-            character.sheet, context, character.id, key, situation, spare, backend
+            character.sheet, context, character.id, key, situation, spare, backend, character
         )
 
     def _prepared(
@@ -282,12 +282,14 @@ class MotiveEngine:
         situation: Situation,
         spare: Sequence[str],
         backend: Backend | None,
+        character: Character | None = None,
     ) -> _Prepared:
+        lately = tuple(character.lately) if character else ()
         key = f"{self.seed}:{key}"
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-        request = Request(context, sheet.short_name, sheet.subject, seed)
+        request = Request(context, sheet.short_name, sheet.subject, seed, lately)
         model = (backend.model, backend.model_hash, backend.adapter_hash) if backend else _NONE
-        return _Prepared(id, situation, request, spare, key, model)
+        return _Prepared(id, situation, request, spare, key, model, character)
 
     def _submit(
         self, backend: Backend | None, requests: Sequence[Request]
@@ -327,6 +329,8 @@ class MotiveEngine:
             receipt=request.context.receipt,
         )
         ranked = assemble(answer.drafts, request.context, provenance, instinct=prepared.spare)
+        if prepared.asker and ranked.provenance.source != "instinct":
+            prepared.asker.wanted(ranked[0].text)
         # A game that loads an old save asks again what it asked before: another decision.
         again = self._asked[prepared.key]
         self._asked[prepared.key] += 1
@@ -372,6 +376,7 @@ class _Prepared:
     spare: Sequence[str]
     key: str
     model: tuple[str, str, str]
+    asker: Character | None
 
 
 def _rough_count(text: str) -> int:

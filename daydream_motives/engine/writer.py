@@ -31,6 +31,7 @@ _SOFT_TOKENS = 30  # from here on it ends as soon as the model would have it
 _END_BONUS = 3.0  # added to the logits of whatever ends a purpose past the soft limit
 _MIN_WORDS = 4
 _TRIES = 3
+_LOST = -9.0  # the log-probability of a token that the model would never have chosen
 _RETRY_TEMPERATURE = 0.7
 _REASON = re.compile(r"\b(because|so that|since|in order to|lest|before|as (?:he|she|they))\b")
 _OPEN_END = re.compile(r"\b(?:a|an|the|and|or|but|of|to|with|his|her|their|my|because|is|was)$")
@@ -94,6 +95,10 @@ class Writer:
         self.repetition = Repetition(tables.vocabulary, tables.example)
         self.rng = random.Random(request.seed)
         self.opening = plain(style.opening.format(name=request.short_name))
+        for text in request.lately:
+            self.repetition.begin()
+            for token in llm.tokenize(text.removeprefix(self.opening), False):
+                self.repetition.add(token)
         self.reason = style.reason.format(subject=request.subject)
         self.position = 0
         self.pending: list[int] = []
@@ -124,8 +129,8 @@ class Writer:
                 self._rewind(start)
                 temperature = max(temperature, _RETRY_TEMPERATURE)
             body, confidence = self._write(logits, temperature)
-            text = plain(self.opening + body)
-            if all(alike(text, other) < NEAR_DUPLICATE for other in earlier):
+            text = plain(self.opening + body) if body else ""
+            if text and all(alike(text, other) < NEAR_DUPLICATE for other in earlier):
                 break
         return Draft(text, confidence)
 
@@ -146,6 +151,8 @@ class Writer:
                 self._openers.add(token)
             total, tokens, drawn = total + logprob, tokens + 1, drawn + 1
             self.sampled += 1
+            if logprob < _LOST:  # all that made sense is ruled out: better begin again
+                return "", total / drawn
             head, ended = self._ending(token, text)
             clause = not reasoned and tokens > _MIN_WORDS and head == b","
             if not ended and not clause and tokens < _MAX_TOKENS:

@@ -84,6 +84,8 @@ class Action:
     person: str | None
     arrives: int
     ends: int
+    met: bool = False
+    followed: bool = False
 
 
 class Town(Protocol):
@@ -107,6 +109,9 @@ class Rules(Protocol):
         self, town: Town, character: Character, purposes: Sequence[Purpose], rng: random.Random
     ) -> Action:
         """Choose a purpose and begin to act on it."""
+
+    def arrive(self, town: Town, character: Character, action: Action) -> None:
+        """The character is at action.place; a later place and times make it go on."""
 
     def finish(
         self, town: Town, character: Character, action: Action, rng: random.Random
@@ -172,6 +177,18 @@ class TownRules:
         ]
         return min(ways)[1] if ways else here
 
+    def arrive(self, town: Town, character: Character, action: Action) -> None:
+        """Whoever was looked for is met here, or followed once to where they went."""
+        other = town.character(action.person) if action.person else None
+        if other is None or action.deed.verb.name == "avoid" or not town.is_awake(other.id):
+            return
+        action.met = other.place == action.place
+        way, minutes = town.world.walk(action.place, other.place or action.place)
+        if not action.met and not action.followed and way:
+            ticks = town.clock.ticks(minutes)
+            action.place, action.followed = way[-1], True
+            action.arrives, action.ends = town.clock.tick + ticks, action.ends + ticks
+
     def finish(
         self, town: Town, character: Character, action: Action, rng: random.Random
     ) -> Outcome:
@@ -180,8 +197,7 @@ class TownRules:
         name, place = character.sheet.short_name, town.world.places[action.place].name
         with_other = bool(person and deed.verb.name != "avoid")
         other = town.character(person) if person and with_other else None
-        there = other is not None and other.place == action.place and town.is_awake(other.id)
-        if other and not there:
+        if other and not action.met:
             note = f"{other.sheet.short_name} was not at {place}"
             character.remember(f"{name} looked for {other.sheet.name} at {place}, in vain.", at=now)
             return Outcome(status="failed", note=note)

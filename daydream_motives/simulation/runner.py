@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -98,6 +99,7 @@ class Simulation:
             actor.asleep = self._should_sleep(actor.character)
         self._ticks = ticks or self.clock.ticks_per_day
         self._max_decisions = max_decisions
+        self._wakeful = self._count_awake() if max_decisions is not None else []
         self._due = sorted(
             (event for event in world.events if event.at is not None),
             key=lambda event: (event.at, event.id),
@@ -133,7 +135,7 @@ class Simulation:
                 told.append(self._finish(actor))
         for actor in self.actors.values():
             if actor.action and self.clock.tick == actor.action.arrives:
-                self._arrive(actor, actor.action.place)
+                self._get_there(actor, actor.action)
         told += self._think()
         for actor in self.actors.values():
             if not actor.action and not actor.asleep:
@@ -196,7 +198,7 @@ class Simulation:
 
     def _should_sleep(self, character: Character) -> bool:
         entry = self._routine(character)
-        return entry is not None and entry.activity.casefold().split(" ")[0] in _SLEEP
+        return entry is not None and _is_sleep(entry)
 
     def _routine(self, character: Character) -> RoutineEntry | None:
         routine, clock = character.sheet.routine, f"{self.clock.now:%H:%M}"
@@ -219,6 +221,10 @@ class Simulation:
         elif self.clock.tick >= actor.way[1]:
             self._arrive(actor, actor.way[0])
             actor.way = None
+
+    def _get_there(self, actor: Actor, action: Action) -> None:
+        self._arrive(actor, action.place)
+        self.rules.arrive(self, actor.character, action)
 
     def _arrive(self, actor: Actor, place: str) -> None:
         newcomer = actor.character
@@ -256,8 +262,8 @@ class Simulation:
         """The most urgent calls within the allowance, decided in one batch of a fixed order."""
         allowance = len(self.actors)
         if self._max_decisions is not None:
-            gone = min(self.clock.tick + 1, self._ticks)
-            allowance = gone * self._max_decisions // self._ticks - self.decided
+            gone = self._wakeful[min(self.clock.tick, self._ticks - 1)]
+            allowance = gone * self._max_decisions // self._wakeful[-1] - self.decided
         waiting = [
             (-self._urgency(actor), id, actor)
             for id, actor in self.actors.items()
@@ -278,8 +284,24 @@ class Simulation:
             self.decided += 1
             told.append(Happening("decision", self.clock.now, action.purpose.text, id, decision))
             if action.arrives <= self.clock.tick:
-                self._arrive(actor, action.place)
+                self._get_there(actor, action)
         return told
+
+    def _count_awake(self) -> list[int]:
+        """How many people are up in each tick by their routines, summed: thoughts go by that."""
+        routines = Counter(
+            tuple((entry.at, _is_sleep(entry)) for entry in actor.character.sheet.routine)
+            for actor in self.actors.values()
+        )
+        total, sums = 0, []
+        for tick in range(self._ticks):
+            clock = f"{self.clock.at(tick):%H:%M}"
+            for routine, people in routines.items():
+                past = [sleeps for at, sleeps in routine if at <= clock]
+                asleep = past[-1] if past else bool(routine) and routine[-1][1]
+                total += 0 if asleep else people
+            sums.append(total)
+        return sums if total else list(range(1, self._ticks + 1))
 
     def _urgency(self, actor: Actor) -> float:
         waited = (self.clock.tick - actor.called) * self.clock.minutes_per_tick / 60
@@ -334,6 +356,10 @@ class Simulation:
             self.journal.event(
                 kind, text, world_time=self.clock.now.isoformat(), who=who, place=place, decision=of
             )
+
+
+def _is_sleep(entry: RoutineEntry) -> bool:
+    return entry.activity.casefold().split(" ")[0] in _SLEEP
 
 
 def _hours(span: tuple[str, str]) -> float:

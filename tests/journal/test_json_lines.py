@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import REPOSITORY
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -176,3 +178,9 @@ def test_files_that_cannot_be_read_are_run_errors(tmp_path: Path, content: bytes
 def test_an_empty_file_holds_no_records(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("\n \n")
     assert list(read_jsonl(tmp_path / "x.jsonl")) == []
+
+
+def test_the_documented_example_is_valid() -> None:
+    text = (REPOSITORY / "sim_examples" / "JOURNAL.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)\n```", text, re.DOTALL)
+    assert check_record(example, "example")["character"] == "karl"

@@ -290,7 +290,9 @@ def act(simulation: Simulation, verb: str, person: str | None = "bo", seed: int 
     """Ada acts in the yard."""
     purpose = Purpose(1, f"{verb} with them", 0.5, (person,) if person else (), verb)
     rules, ada, rng = TownRules(), simulation.character("ada"), random.Random(seed)
-    return rules.finish(simulation, ada, rules.begin(simulation, ada, [purpose], rng), rng)
+    action = rules.begin(simulation, ada, [purpose], rng)
+    rules.arrive(simulation, ada, action)
+    return rules.finish(simulation, ada, action, rng)
 
 
 @pytest.mark.parametrize("deed", [d for d in DEEDS if d.doer], ids=lambda d: d.verb.name)
@@ -312,13 +314,19 @@ def test_deeds_alone_are_done_and_move_needs(meeting: Simulation, deed: Any) -> 
     assert deed.needs.keys() - {"company"} <= outcome.needs.keys() <= deed.needs.keys()
 
 
-def test_a_deed_fails_where_the_other_has_gone(meeting: Simulation) -> None:
+def test_the_other_is_followed_once_and_then_missed(meeting: Simulation) -> None:
     purpose = Purpose(1, "talk to Bo", 0.5, ("bo",), "talk")
     rules, ada, rng = TownRules(), meeting.character("ada"), random.Random(0)
     action = rules.begin(meeting, ada, [purpose], rng)
+    ends = action.ends
     meeting.character("bo").place = "well"
+    rules.arrive(meeting, ada, action)
+    assert (action.place, action.met, action.ends > ends) == ("well", False, True)
+    meeting.character("bo").place = "yard"
+    rules.arrive(meeting, ada, action)
     outcome = rules.finish(meeting, ada, action, rng)
-    assert (outcome.status, outcome.note) == ("failed", "Bo was not at The Yard")
+    assert outcome.status == "failed"
+    assert outcome.note == f"Bo was not at {meeting.world.places['well'].name}"
 
 
 def test_someone_who_hates_turns_the_other_away(meeting: Simulation) -> None:
@@ -339,6 +347,9 @@ class Idle:
     def begin(self, town: Any, character: Any, purposes: Any, rng: Any) -> Action:
         tick = town.clock.tick
         return Action(purposes[2], DEEDS[0], character.place, None, tick, tick + 2)
+
+    def arrive(self, town: Any, character: Any, action: Any) -> None:
+        pass
 
     def finish(self, town: Any, character: Any, action: Any, rng: Any) -> Outcome:
         return Outcome(status="overruled", note="only a dream")
