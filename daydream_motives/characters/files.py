@@ -108,7 +108,8 @@ _NUMBERISH = re.compile(r"^[-+.\d].*|^(?:y|n|yes|no|on|off|true|false|null|~)$",
 
 
 def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = '"' if _NUMBERISH.match(text) else None
+    odd = _NUMBERISH.match(text) or not text.isprintable()
+    style = '"' if odd else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from daydream_motives.characters.sheet import CharacterSheet
+from daydream_motives.characters.sheet import CharacterSheet, first_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,6 @@ class Person:
     def names(self) -> tuple[str, ...]:
         """Everything the person may be called: name, its first word, aliases."""
         return tuple(dict.fromkeys((self.name, *first_name(self.name), *self.aliases)))
-
-
-_TITLES = frozenset(
-    """the a an old young mr mrs ms miss dr prof sir lady lord captain king queen prince princess
-    father mother sister brother saint st don dona uncle aunt""".split()
-)
-
-
-def first_name(name: str) -> tuple[str, ...]:
-    """The first word of a name, if it is a name: not an article or a title."""
-    first = name.split(" ")[0]
-    return () if first.casefold().rstrip(".") in _TITLES else (first,)
 
 
 def mentions(text: str, name: str) -> bool:

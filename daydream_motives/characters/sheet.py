@@ -164,8 +164,8 @@ class CharacterSheet(Strict):
 
     @property
     def short_name(self) -> str:
-        """The first word of the name: what people call the character."""
-        return self.name.split(" ")[0]
+        """What people call the character: the name's first word, or all of it after a title."""
+        return "".join(first_name(self.name)) or self.name
 
     @property
     def is_minor(self) -> bool:
@@ -233,6 +233,18 @@ def sheet_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["properties"]["schema_version"] = {"const": SCHEMA_VERSION}
     return schema
+
+
+_TITLES = frozenset(
+    """the a an old young mr mrs ms miss dr prof sir lady lord captain king queen prince princess
+    father mother sister brother saint st don dona uncle aunt""".split()
+)
+
+
+def first_name(name: str) -> tuple[str, ...]:
+    """The first word of a name, if it is a name: not an article or a title."""
+    first = name.split(" ")[0]
+    return () if first.casefold().rstrip(".") in _TITLES else (first,)
 
 
 def slug(name: str) -> str:

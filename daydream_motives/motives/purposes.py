@@ -16,8 +16,7 @@ from pydantic import Field
 from rapidfuzz import fuzz
 
 from daydream_motives.characters.files import validated
-from daydream_motives.characters.person import first_name
-from daydream_motives.characters.sheet import Strict, Text
+from daydream_motives.characters.sheet import Strict, Text, first_name
 from daydream_motives.errors import Problem, SituationError
 from daydream_motives.motives.context import MotiveContext, ReceiptEntry
 from daydream_motives.motives.names import allowed_words, repair_names, unknown_names

@@ -281,5 +281,5 @@ def test_a_decision_leaves_state_alone_but_for_its_count(
 ) -> None:
     ines.engine = scripted
     before = ines.save_state()
-    ines.next_purposes()
-    assert ines.save_state() == {**before, "decisions": 1}
+    decision = ines.next_purposes()
+    assert ines.save_state() == {**before, "decisions": 1, "lately": [decision[0].text]}
