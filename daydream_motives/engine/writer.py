@@ -106,6 +106,11 @@ class Writer:
         self._openers: set[int] = set()
         self._verbs = self._first_words(context.verbs)
         self._allowed = tables.allowed.copy()
+        told = context.text.casefold()
+        for word in style.avoid:
+            tokens = llm.tokenize(f" {word}", False)
+            if len(tokens) == 1 and word not in told:
+                self._allowed[tokens] = False
         for number in re.findall(r"\d+", " ".join(names)):  # Pier 7 may be named
             for form in (number, f" {number}"):
                 self._allowed[tables.vocabulary.prefixes(form.encode())] = True

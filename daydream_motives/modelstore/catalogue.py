@@ -99,6 +99,7 @@ class Catalogue(Strict):
         """How models of this style are asked; `plain` needs no entry and no instructions."""
         data = dict(self.styles.get(name, {}))
         verbs = tuple(str(data.pop("verbs", "")).split())
+        avoid = tuple(str(data.pop("avoid", "")).split())
         if "instructions" in data:
             data["instructions"] = str(data["instructions"]).strip() + "\n"
-        return PromptStyle(verbs=verbs, **data)
+        return PromptStyle(verbs=verbs, avoid=avoid, **data)
