@@ -95,15 +95,18 @@ class Writer:
         self.repetition = Repetition(tables.vocabulary, tables.example)
         self.rng = random.Random(request.seed)
         self.opening = plain(style.opening.format(name=request.short_name))
-        for text in request.lately:
-            self.repetition.begin()
-            for token in llm.tokenize(text.removeprefix(self.opening), False):
-                self.repetition.add(token)
         self.reason = style.reason.format(subject=request.subject)
         self.position = 0
         self.pending: list[int] = []
         self.sampled = 0
         self._openers: set[int] = set()
+        for text in request.lately:
+            self.repetition.begin()
+            for token in llm.tokenize(text.removeprefix(self.opening), False):
+                self.repetition.add(token)
+        if self.opening and request.lately:  # nor is it the same verb twice running
+            last = request.lately[-1].removeprefix(self.opening)
+            self._openers.update(llm.tokenize(last, False)[:1])
         self._verbs = self._first_words(context.verbs)
         self._allowed = tables.allowed.copy()
         told = context.text.casefold()

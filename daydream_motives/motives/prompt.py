@@ -44,7 +44,7 @@ class PromptStyle:
     The rest steers models that were never trained on the format. `opening` begins each purpose
     ("{name} wants to"); `verbs` are the words that may follow it where the game offers none;
     `avoid` are words of the example in the instructions, not to be used where nobody told them;
-    `reason` (" because {subject}") is put in where a purpose would end without one; `one_sentence`
+    `reason` (", because {subject}") is put in where a purpose would end without one; `one_sentence`
     ends a purpose at its first full stop.
     """
 
