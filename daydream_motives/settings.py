@@ -2,7 +2,8 @@
 
 Variables: DAYDREAM_HOME (where models are kept), DAYDREAM_MODEL (name or path of the default
 model), DAYDREAM_THREADS (threads of llama.cpp; the default is all cores but one, at least one,
-at most eight).
+at most eight), DAYDREAM_GPU_LAYERS (layers of the model to put on a GPU, where llama.cpp was built
+for one; the default is 0).
 """
 
 from __future__ import annotations
@@ -40,15 +41,26 @@ def default_threads() -> int:
     return _given_threads() or min(8, max(1, (os.cpu_count() or 2) - 1))
 
 
+def gpu_layers() -> int:
+    """Layers of a model to put on the GPU, from DAYDREAM_GPU_LAYERS; 0 where it is not set."""
+    return _number("DAYDREAM_GPU_LAYERS", "layers", 0, 999)
+
+
 def _given_threads() -> int:
-    if value := os.environ.get("DAYDREAM_THREADS"):
-        if not value.isdecimal() or not 1 <= int(value) <= 512:
-            raise SettingsError(
-                f"DAYDREAM_THREADS is {value!r}, which is no number of threads",
-                remedy="set it to a number from 1 to 512, or unset it",
-            )
-        return int(value)
-    return 0
+    return _number("DAYDREAM_THREADS", "threads", 1, 512)
+
+
+def _number(name: str, of: str, low: int, high: int) -> int:
+    """An environment variable as a number within bounds; 0 where it is not set."""
+    value = os.environ.get(name)
+    if not value:
+        return 0
+    if not value.isdecimal() or not low <= int(value) <= high:
+        raise SettingsError(
+            f"{name} is {value!r}, which is no number of {of}",
+            remedy=f"set it to a number from {low} to {high}, or unset it",
+        )
+    return int(value)
 
 
 def spin_briefly() -> None:

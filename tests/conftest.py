@@ -14,9 +14,11 @@ from daydream_motives.characters.relationships import Relationship, Relationship
 from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.simulation.world import World
 
-settings.register_profile(
-    "fast", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+# The same examples every time, so that a red run means a change; `--hypothesis-profile=explore`
+# looks for new ones.
+settings.register_profile("fast", max_examples=60, derandomize=True, **_COMMON)
+settings.register_profile("explore", max_examples=500, **_COMMON)
 settings.load_profile("fast")
 
 REPOSITORY = Path(__file__).parent.parent

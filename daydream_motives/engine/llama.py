@@ -24,7 +24,7 @@ from daydream_motives.errors import BackendError
 from daydream_motives.motives.budget import FIELDS
 from daydream_motives.motives.prompt import FRAME, ChatTemplate, encode, prompt_pieces
 from daydream_motives.motives.purposes import RANKS, Draft
-from daydream_motives.settings import default_threads, spin_briefly
+from daydream_motives.settings import default_threads, gpu_layers, spin_briefly
 
 spin_briefly()
 import llama_cpp  # noqa: E402 - OpenMP reads its settings when the library loads
@@ -57,7 +57,7 @@ class LlamaModel:
         quiet()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
-        params.n_gpu_layers = 0
+        params.n_gpu_layers = layers = gpu_layers()
         self._model = llama_cpp.llama_model_load_from_file(str(spec.path).encode(), params)
         if not self._model:
             raise BackendError(
@@ -70,7 +70,8 @@ class LlamaModel:
         context.n_batch = context.n_ubatch = _BATCH
         context.n_threads = context.n_threads_batch = threads
         # On a processor flash attention reads a little faster and writes a third slower.
-        context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        if not layers:
+            context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         context.no_perf = True
         self._context = llama_cpp.llama_init_from_model(self._model, context)
         if not self._context:
