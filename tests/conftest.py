@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -23,17 +22,16 @@ settings.load_profile("fast")
 
 REPOSITORY = Path(__file__).parent.parent
 HARBOUR = REPOSITORY / "sim_examples" / "harbour_town"
-_REAL_HOME = os.environ.get("DAYDREAM_HOME")
 
 
 @pytest.fixture(autouse=True)
 def _isolated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """No test reads or writes the user's folders; only `model` tests read the user's models."""
+    """No test reads or writes the user's folders; only `model` and `gpu` tests read the user's models."""
     for name in ("DAYDREAM_MODEL", "DAYDREAM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    if request.node.get_closest_marker("model") is None:
+    if not any(map(request.node.get_closest_marker, ("model", "gpu"))):
         monkeypatch.setenv("DAYDREAM_HOME", str(tmp_path / "home"))
 
 
