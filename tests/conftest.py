@@ -28,7 +28,7 @@ HARBOUR = REPOSITORY / "sim_examples" / "harbour_town"
 def _isolated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """No test reads or writes the user's folders; only `model` and `gpu` tests read the user's models."""
+    """No test touches the user's folders; only `model` and `gpu` tests read the models there."""
     for name in ("DAYDREAM_MODEL", "DAYDREAM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     if not any(map(request.node.get_closest_marker, ("model", "gpu"))):

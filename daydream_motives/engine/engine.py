@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Self
 
 from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request, open_backend
 from daydream_motives.errors import DaydreamError
+from daydream_motives.motives.budget import rough_count
 from daydream_motives.motives.context import (
     DEFAULT_BUDGET,
     MotiveContext,
@@ -166,7 +167,7 @@ class MotiveEngine:
             except BaseException:
                 cancel.set()
                 raise
-        return self._finish(prepared, answer, start)
+        return self._finish(prepared, answer, start, live=deadline_ms is not None)
 
     async def decide_async(
         self,
@@ -194,7 +195,7 @@ class MotiveEngine:
                 answer = Answer((), reason="the engine is closed")
             finally:
                 cancel.set()
-        return self._finish(prepared, answer, start)
+        return self._finish(prepared, answer, start, live=deadline_ms is not None)
 
     def decide_many(self, asked: Iterable[tuple[Character, Situation | None]]) -> list[Decision]:
         """Lockstep: decide for all, in this order, with no deadline."""
@@ -312,7 +313,9 @@ class MotiveEngine:
         except RuntimeError:  # closed in this very moment
             return None, cancel
 
-    def _finish(self, prepared: _Prepared, answer: Answer, start: float) -> Decision:
+    def _finish(
+        self, prepared: _Prepared, answer: Answer, start: float, *, live: bool = False
+    ) -> Decision:
         request = prepared.request
         model, model_hash, adapter_hash = prepared.model
         provenance = Provenance(
@@ -338,29 +341,30 @@ class MotiveEngine:
         id = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
         decision = Decision(id, prepared.character, request.context, ranked)
         if self.recorder is not None:
-            self.recorder.decided(decision, prepared.situation)
-            decision.listeners.append(self._record)
+            try:
+                self.recorder.decided(decision, prepared.situation)
+                decision.listeners.append(self._record)
+            except DaydreamError as exc:
+                if not live:
+                    raise
+                log.warning("a decision could not be recorded: %s", exc)
         return decision
 
     def _record(self, decision: Decision, what: str) -> None:
-        if self.recorder is None:
-            return
-        if what == "chosen":
-            self.recorder.chosen(decision)
-        else:
-            self.recorder.resolved(decision)
+        if self.recorder is not None:
+            (self.recorder.chosen if what == "chosen" else self.recorder.resolved)(decision)
 
     def _counter(self, backend: Backend | None) -> Callable[[str], int]:
         """Counts tokens, each piece of text once; a rough guess while there is no tokenizer."""
         if backend is None:
-            return _rough_count
+            return rough_count
         if self._counted is None or self._counted[0] is not backend:
 
             def count(text: str) -> int:
                 try:
                     return backend.count_tokens(text)
                 except DaydreamError:  # closed while a context was being composed
-                    return _rough_count(text)
+                    return rough_count(text)
 
             self._counted = (backend, lru_cache(maxsize=8192)(count))
         return self._counted[1]
@@ -377,10 +381,6 @@ class _Prepared:
     key: str
     model: tuple[str, str, str]
     asker: Character | None
-
-
-def _rough_count(text: str) -> int:
-    return len(text.encode("utf-8", errors="replace")) // 3 + 1
 
 
 def _left(start: float, deadline_ms: float | None) -> float | None:

@@ -24,6 +24,11 @@ class Part:
     reason: str = ""
 
 
+def rough_count(text: str) -> int:
+    """A token count for when there is no tokenizer: three bytes a token, on the safe side."""
+    return len(text.encode("utf-8", errors="replace")) // 3 + 1
+
+
 def fit(name: str, pieces: list[Part], budget: int, count: CountTokens) -> int:
     """Drop, then shorten, until the rendered JSON fits; returns its tokens."""
     for piece in pieces:

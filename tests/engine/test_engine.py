@@ -1,0 +1,111 @@
+"""The façade: answers by the deadline, honest provenance, and records that may fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from daydream_motives import Character, CharacterSheet, Journal, MotiveEngine, Situation
+from daydream_motives.engine.backend import Answer, BackendSpec, Request, open_backend
+from daydream_motives.errors import BackendError, RunError
+from daydream_motives.motives.purposes import Draft
+
+
+class Slow:
+    """A plug-in backend that thinks until it is told to stop, or fails."""
+
+    model, model_hash, adapter_hash = "slow", "0", ""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails, self.stopped = fails, threading.Event()
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def decide_many(
+        self, requests: Sequence[Request], cancelled: Callable[[], bool] | None = None
+    ) -> list[Answer]:
+        if self.fails:
+            raise MemoryError("no room")
+        while cancelled and not cancelled():
+            threading.Event().wait(0.005)
+        self.stopped.set()
+        return [Answer((Draft("late"),)) for _ in requests]
+
+    def close(self) -> None:
+        pass
+
+
+def someone(engine: MotiveEngine) -> Character:
+    return Character(CharacterSheet(name="Ines"), engine=engine)
+
+
+@pytest.mark.parametrize("deadline", [0, 5, 60])
+def test_a_late_model_is_cancelled_and_instinct_answers(deadline: float) -> None:
+    slow = Slow()
+    with MotiveEngine(slow) as engine:
+        assert engine.backend
+        decision = someone(engine).next_purposes(Situation(), deadline_ms=deadline)
+        assert decision.provenance.source == "instinct"
+        assert f"{deadline} ms" in decision.provenance.reason
+        assert slow.stopped.wait(5) or deadline < 10
+
+
+def test_a_failing_model_never_reaches_the_game(caplog: pytest.LogCaptureFixture) -> None:
+    with MotiveEngine(Slow(fails=True)) as engine:
+        decision = someone(engine).next_purposes()
+    assert (len(decision), decision.provenance.source) == (3, "instinct")
+    assert "MemoryError: no room" in decision.provenance.reason
+    assert "slow failed" in caplog.text
+
+
+def test_no_model_means_instinct_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with MotiveEngine() as engine:
+        sources = {someone(engine).next_purposes().provenance.source for _ in range(3)}
+    assert sources == {"instinct"}
+    assert caplog.text.count("daydream models pull smollm2-135m") == 1
+
+
+def test_a_closed_engine_still_answers() -> None:
+    engine = MotiveEngine("scripted")
+    engine.close()
+    engine.close()
+    decision = someone(engine).next_purposes()
+    assert (decision.provenance.source, decision.provenance.reason) == (
+        "instinct",
+        "the engine is closed",
+    )
+
+
+def test_an_old_save_asks_again_and_both_are_kept(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.sqlite") as journal:
+        with MotiveEngine("scripted", recorder=journal, namespace="game") as engine:
+            ines = someone(engine)
+            save = ines.save_state()
+            first = ines.next_purposes()
+            ines.load_state(save)
+            second = ines.next_purposes()
+        assert first.id != second.id
+        assert [p.text for p in first] == [p.text for p in second]
+        assert len(list(journal.records())) == 2
+
+
+def test_a_journal_that_fails_stops_a_simulation_but_not_a_game(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "j.sqlite")
+    with MotiveEngine("scripted", recorder=journal) as engine:
+        assert engine.backend
+        journal.close()
+        with pytest.raises(RunError):
+            someone(engine).next_purposes()
+        assert len(someone(engine).next_purposes(deadline_ms=2000)) == 3
+    assert "could not be recorded" in caplog.text
+
+
+def test_an_unknown_backend_names_those_there_are() -> None:
+    with pytest.raises(BackendError, match="installed: llama, scripted"):
+        open_backend("oracle", BackendSpec("x"))
