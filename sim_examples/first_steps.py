@@ -2,9 +2,7 @@
 
 from daydream_motives import Character, CharacterSheet, MotiveEngine, Situation
 
-sheet = CharacterSheet(
-    name="Karl Brandt", age=71, occupation="boat builder", wants=["to race again"]
-)
+sheet = CharacterSheet(name="Karl", age=71, occupation="boat builder", wants=["to race again"])
 with MotiveEngine() as engine:
     karl = Character(sheet, engine=engine)
     quay = Situation(place="Old Quay", present=["Ines Carrasco"], happened="The race list is up")
