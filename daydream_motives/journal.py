@@ -209,32 +209,32 @@ class Journal:
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     """Decisions from a JSON Lines journal; raises SituationError naming the bad line."""
-    source = str(path)
-    try:
-        with Path(path).open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield check_record(line, f"{source}: line {number}")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise RunError(f"{source} cannot be read: {exc}", remedy="give a JSON Lines file") from exc
+    for line, where in _lines(path, errors="strict"):
+        yield check_record(line, where)
 
 
 def check_file(path: str | Path) -> tuple[int, list[Problem]]:
     """How many records a JSON Lines journal holds, and everything wrong with them."""
     count = 0
     problems: list[Problem] = []
+    for line, where in _lines(path, errors="replace"):
+        count += 1
+        try:
+            check_record(line, where)
+        except SituationError as exc:
+            problems += exc.problems
+    return count, problems
+
+
+def _lines(path: str | Path, *, errors: str) -> Iterator[tuple[str, str]]:
+    """Each line that holds something, and its place; `errors` as for `open`."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as stream:
+        with Path(path).open(encoding="utf-8", errors=errors) as stream:
             for number, line in enumerate(stream, 1):
                 if line.strip():
-                    count += 1
-                    try:
-                        check_record(line, f"{path}: line {number}")
-                    except SituationError as exc:
-                        problems += exc.problems
-    except OSError as exc:
-        raise RunError(f"{path} cannot be read: {exc.strerror}", remedy="give a file") from exc
-    return count, problems
+                    yield line, f"{path}: line {number}"
+    except (OSError, UnicodeDecodeError) as exc:
+        raise RunError(f"{path} cannot be read: {exc}", remedy="give a JSON Lines file") from exc
 
 
 def check_record(line: str, where: str) -> dict[str, Any]:

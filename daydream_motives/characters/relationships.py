@@ -28,6 +28,7 @@ from daydream_motives.characters.sheet import (
     Name,
     Strict,
     Text,
+    is_minor,
 )
 from daydream_motives.errors import Problem, RelationshipError
 
@@ -205,7 +206,7 @@ class RelationshipGraph:
                 f"none where either is under {ADULT_AGE} or of unknown age",
             )
             for id in (a, b)
-            if (age := self.person(id).age) is None or age < ADULT_AGE
+            if is_minor(age := self.person(id).age)
         ]
 
     def set(self, a: str, b: str, relationship: Relationship, *, source: str = "graph") -> None:
@@ -286,12 +287,11 @@ class RelationshipGraph:
         weight = 1.5 if present + 1.2 if named in `text` + strength (0–1) + recency (0–0.6, halving
         every 48 in-world hours since the edge last changed). Costs O(degree of `a`).
         """
-        words = text.casefold()
         ties = []
         for b, rel in self.of(a):
             person = self.person(b)
             here = b in present
-            named = any(mentions(words, name) for name in person.names)
+            named = any(mentions(text, name) for name in person.names)
             recent = _recency(rel, now)
             reasons = [
                 reason

@@ -169,8 +169,8 @@ class CharacterSheet(Strict):
 
     @property
     def is_minor(self) -> bool:
-        """True under 18 years, and where no age is given: what is not known is not assumed."""
-        return self.age is None or self.age < ADULT_AGE
+        """Whether the character counts as a minor; see `is_minor`."""
+        return is_minor(self.age)
 
     @property
     def subject(self) -> str:
@@ -225,6 +225,11 @@ class CharacterSheet(Strict):
 def _depth(value: Any) -> int:
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max(map(_depth, items), default=0)
+
+
+def is_minor(age: int | None) -> bool:
+    """True under 18 years, and where no age is given: what is not known is not assumed."""
+    return age is None or age < ADULT_AGE
 
 
 def sheet_schema() -> dict[str, Any]:

@@ -197,8 +197,7 @@ class LlamaBackend:
         self.temperature = spec.temperature
         self.llm = LlamaModel(spec)
         try:
-            self.template = self.llm.chat_template()
-            self.around = self.template.around(self.style.instructions)
+            self.around = self.llm.chat_template().around(self.style.instructions)
         except BackendError:
             self.llm.close()
             raise
