@@ -131,6 +131,9 @@ class CharacterSheet(Strict):
     habits: tuple[Text, ...] = ()
     routine: tuple[RoutineEntry, ...] = ()
     speech: Annotated[Text, Field(description="how the character talks")] = ""
+    factions: Annotated[
+        tuple[Identifier, ...], Field(description="groups the character belongs to")
+    ] = ()
     home: Annotated[Text | None, Field(description="a place's id in the world")] = None
     needs: dict[Identifier, Need] = Field(default_factory=lambda: dict(DEFAULT_NEEDS))
     extensions: Annotated[

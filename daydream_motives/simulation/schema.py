@@ -49,7 +49,8 @@ class LoreNote(Strict):
     text: Annotated[Text, Field(min_length=1)]
     keys: tuple[Text, ...] = ()
     known_to: Annotated[
-        Literal["everyone"] | tuple[Identifier, ...], Field(description="everyone, or people's ids")
+        Literal["everyone"] | tuple[Identifier, ...],
+        Field(description="everyone, or ids of people and factions"),
     ] = "everyone"
     priority: Annotated[int, Field(ge=0, le=10)] = 5
 

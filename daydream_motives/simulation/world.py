@@ -13,12 +13,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from daydream_motives.characters.files import exists, problems_of, read_document, shown
+from daydream_motives.characters.files import (
+    dump_yaml,
+    exists,
+    problems_of,
+    read_document,
+    shown,
+    write_atomic,
+)
 from daydream_motives.characters.kinds import KINDS
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
@@ -41,12 +49,13 @@ ItemT = TypeVar("ItemT")
 
 
 _NO_CLOCK = WorldFile(name="unnamed")
+_ON_DISK = object()
 _SECTIONS = ("places", "characters", "relationships", "lore", "events")
 
 
 @dataclass(frozen=True)
 class World:
-    """A validated world; `hash` is the SHA-256 of its meaning, whatever files it came from."""
+    """A validated world; its `hash` is the SHA-256 of its meaning, whatever files it came from."""
 
     name: str
     description: str
@@ -56,13 +65,64 @@ class World:
     relationships: RelationshipGraph
     lore: tuple[LoreNote, ...]
     events: tuple[WorldEvent, ...]
-    hash: str
     extensions: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path) -> World:
         """Read a world's folder or file; raises WorldError with every problem in it."""
         return _Reader(Path(path)).world()
+
+    @classmethod
+    def from_data(cls, data: Any, *, source: str = "world") -> World:
+        """A world from the parsed content of a world's file; raises WorldError."""
+        return _Reader(Path(source), data).world()
+
+    @cached_property
+    def hash(self) -> str:
+        text = json.dumps(self.to_data(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data, as in a world's file, that `from_data` reads back to an equal world."""
+        top = WorldFile(
+            name=self.name, description=self.description, clock=self.clock,
+            relationship_kinds=tuple(sorted(self.relationships.extra_kinds)),
+            extensions=self.extensions,
+        )  # fmt: skip
+
+        def plain(item: BaseModel) -> dict[str, Any]:
+            return item.model_dump(mode="json", exclude_defaults=True)
+
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **plain(top),
+            "places": {id: plain(place) for id, place in self.places.items()},
+            "characters": {id: sheet.to_data() for id, sheet in self.sheets.items()},
+            "relationships": [
+                {"from": a, "to": b, **plain(rel)} for a, b, rel in self.relationships.edges()
+            ],
+            "lore": [plain(note) for note in self.lore],
+            "events": [plain(event) for event in self.events],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write a folder of YAML files, one for each character, or one file where `path` ends in
+        .json, .yaml or .yml. A folder has to be new or empty; raises WorldError where it is not.
+        """
+        target, data = Path(path), self.to_data()
+        suffix = target.suffix.lower()
+        if suffix in (".json", ".yaml", ".yml"):
+            as_json = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+            write_atomic(target, as_json if suffix == ".json" else dump_yaml(data))
+            return
+        if exists(target) and (not target.is_dir() or any(target.iterdir())):
+            found = "something there already"
+            raise WorldError([Problem(str(target), "", found, "a new or empty folder")])
+        for id, sheet in data.pop("characters").items():
+            write_atomic(target / "characters" / f"{id}.yaml", dump_yaml(sheet))
+        for section in ("places", "relationships", "lore", "events"):
+            write_atomic(target / f"{section}.yaml", dump_yaml(data.pop(section)))
+        write_atomic(target / "world.yaml", dump_yaml(data))
 
     def walk(self, start: str, goal: str) -> tuple[list[str], int]:
         """The shortest way (place ids after `start`, minutes); ([], 0) where there is none."""
@@ -86,8 +146,9 @@ class World:
 class _Reader:
     """Collects every problem of a world before it gives up."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: Any = _ON_DISK) -> None:
         self.path = path
+        self.data = data
         self.problems: list[Problem] = []
         self.sources: dict[str, str] = {}
 
@@ -117,8 +178,7 @@ class _Reader:
         return World(
             name=top.name, description=top.description, clock=top.clock,
             places=_both_ways(places), sheets=sheets, relationships=graph, lore=tuple(lore),
-            events=tuple(events), hash=_digest(top, places, sheets, graph, lore, events),
-            extensions=top.extensions,
+            events=tuple(events), extensions=top.extensions,
         )  # fmt: skip
 
     def _say(self, source: str, path: str, found: str, expected: str) -> None:
@@ -136,17 +196,15 @@ class _Reader:
 
     def _parts(self) -> dict[str, Any]:
         """The raw sections of the world, from one file or a folder of them."""
+        if self.data is not _ON_DISK:
+            return self._mapped(self.path, self.data)
         if not exists(self.path):
             raise WorldError(
                 [Problem(str(self.path), "", "nothing there", "a world's folder or file")],
                 remedy="give the path of a world, such as sim_examples/harbour_town",
             )
         file = self.path / "world.yaml" if self.path.is_dir() else self.path
-        data = self._read(file)
-        if not isinstance(data, dict):
-            self._say(str(file), "", shown(data), "a mapping with 'name' and 'places'")
-            raise WorldError(self.problems)
-        parts = dict(data)
+        parts = self._mapped(file, self._read(file))
         if not self.path.is_dir():
             return parts
         for section in _SECTIONS:
@@ -168,6 +226,12 @@ class _Reader:
                         if len(self.problems) == problems:
                             parts[section][sheet.stem] = content
         return parts
+
+    def _mapped(self, source: Path, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self._say(str(source), "", shown(data), "a mapping with 'name' and 'places'")
+            raise WorldError(self.problems)
+        return dict(data)
 
     def _one(self, kind: type[ItemT], data: Any, source: str, prefix: str = "") -> ItemT | None:
         try:
@@ -271,10 +335,12 @@ class _Reader:
     def _check_lore(self, lore: list[LoreNote], sheets: dict[str, CharacterSheet]) -> None:
         source = self._source("lore")
         self._unique([note.id for note in lore], "lore", source)
+        scopes = {*sheets, *(faction for sheet in sheets.values() for faction in sheet.factions)}
         for index, note in enumerate(lore):
             if note.known_to != "everyone":
                 for id in note.known_to:
-                    self._known(id, sheets, "character", source, f"lore[{index}].known_to")
+                    path = f"lore[{index}].known_to"
+                    self._known(id, scopes, "character, or a faction of one", source, path)
 
     def _check_events(
         self,
@@ -308,23 +374,3 @@ def _both_ways(places: dict[str, Place]) -> dict[str, Place]:
         id: place.model_copy(update={"connects": dict(sorted(ways[id].items()))})
         for id, place in places.items()
     }
-
-
-def _digest(
-    top: WorldFile,
-    places: dict[str, Place],
-    sheets: dict[str, CharacterSheet],
-    graph: RelationshipGraph,
-    lore: list[LoreNote],
-    events: list[WorldEvent],
-) -> str:
-    meaning = {
-        "world": top.model_dump(mode="json"),
-        "places": {id: place.model_dump(mode="json") for id, place in places.items()},
-        "sheets": {id: sheet.to_data() for id, sheet in sheets.items()},
-        "graph": graph.to_data(),
-        "lore": [note.model_dump(mode="json") for note in lore],
-        "events": [event.model_dump(mode="json") for event in events],
-    }
-    text = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
