@@ -7,14 +7,16 @@ answers for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field
 
-from daydream_motives.characters.files import validated
+from daydream_motives.characters.files import migrated, validated
+from daydream_motives.characters.memory import Lived, Memory, Recalled, SavedMemories
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import (
@@ -30,9 +32,21 @@ if TYPE_CHECKING:  # for annotations only: at run time nothing below imports wha
     from daydream_motives.motives.purposes import Decision
     from daydream_motives.motives.situation import Situation
 
-STATE_VERSION = 1
-RECENT = 12
 LATELY = 4
+
+
+def _with_memory(state: dict[str, Any]) -> dict[str, Any]:
+    """2: the twelve recent events of version 1 are the beginning of a memory."""
+    recent = state.pop("recent", ())
+    state["memory"] = [
+        {**one, "importance": one.pop("weight", 0.5)} if isinstance(one, dict) else one
+        for one in ([dict(r) if isinstance(r, dict) else r for r in recent])
+    ]
+    return state
+
+
+MIGRATIONS = (_with_memory,)  # from version 1 on; never edited once released
+STATE_VERSION = 1 + len(MIGRATIONS)
 
 
 class Mind(Protocol):
@@ -55,14 +69,6 @@ class Mind(Protocol):
     ) -> Awaitable[Decision]: ...
 
 
-class Lived(Strict):
-    """Something the character lived through; `weight` in [0, 1] is how much it mattered."""
-
-    text: Text
-    at: datetime | None = None
-    weight: Fraction = 0.5
-
-
 class _State(Strict):
     """The save format of a character's live state."""
 
@@ -72,7 +78,7 @@ class _State(Strict):
     activity: Text = ""
     mood: Text = ""
     needs: dict[str, Fraction] = Field(default_factory=dict)
-    recent: tuple[Lived, ...] = ()
+    memory: SavedMemories = ()
     decisions: int = Field(default=0, ge=0)
     lately: tuple[Text, ...] = Field(default=(), max_length=64)
     relationships: dict[str, Relationship] = Field(default_factory=dict)
@@ -102,7 +108,7 @@ class Character:
         self.activity = ""
         self.mood = ""
         self.needs = {id: need.level for id, need in sheet.needs.items()}
-        self.recent: list[Lived] = []
+        self.memory = Memory()
         self.decisions = 0
         self.lately: list[str] = []  # first purposes of the last decisions: not to be repeated
 
@@ -160,52 +166,53 @@ class Character:
                     done[id] = change
         return done
 
-    def remember(self, text: str, *, at: datetime | None = None, weight: float = 0.5) -> None:
-        """Keep something lived through; beyond 12 the least weighty and oldest is let go."""
-        self.recent.append(Lived(text=text, at=at, weight=min(1.0, max(0.0, weight))))
-        while len(self.recent) > RECENT:
-            worst = min(range(len(self.recent) - 1), key=lambda i: (self.recent[i].weight, i))
-            del self.recent[worst]
+    def remember(
+        self,
+        text: str,
+        *,
+        at: datetime | None = None,
+        importance: float = 0.5,
+        place: str | None = None,
+        who: Iterable[str] = (),
+    ) -> None:
+        """Keep something lived through, `importance` in [0, 1]; `place` and `who` are ids."""
+        self.memory.add(Lived(text, at, importance, place, tuple(who)))
 
     def wanted(self, text: str) -> None:
         """Keep the first purpose of a decision, so that the next ones differ from it."""
         self.lately = [*self.lately, text][-LATELY:]
 
-    def recalled(self, now: datetime | None = None) -> Sequence[Lived]:
-        """What is remembered, with weights that halve with every day gone by."""
-        if now is None:
-            return list(self.recent)
-        day, bare = timedelta(days=1), _bare(now)
-        return [
-            lived
-            if lived.at is None
-            else lived.model_copy(
-                update={"weight": lived.weight * 0.5 ** max(0.0, (bare - _bare(lived.at)) / day)}
-            )
-            for lived in self.recent
-        ]
+    def recalled(
+        self,
+        now: datetime | None = None,
+        *,
+        about: str = "",
+        people: AbstractSet[str] = frozenset(),
+        place: str | None = None,
+    ) -> list[Recalled]:
+        """What comes to mind when `about` goes on, strongest first; see Memory.recall."""
+        name = self.sheet.name
+        return self.memory.recall(now, about=about, ignoring=name, people=people, place=place)
 
-    def save_state(self) -> dict[str, Any]:
-        """The live state as plain data for a game's own save file; the sheet is not in it."""
+    def save_state(self, *, ties: bool = True) -> dict[str, Any]:
+        """The live state as plain data for a game's own save file; the sheet is not in it.
+
+        Without `ties` the relationships are left to whoever saves the graph.
+        """
         state = _State(
             id=self.id, place=self.place, activity=self.activity, mood=self.mood,
-            needs=dict(self.needs), recent=tuple(self.recent), decisions=self.decisions,
-            lately=tuple(self.lately),
-            relationships=dict(self.relationships.of(self.id)),
+            needs=dict(self.needs), decisions=self.decisions, lately=tuple(self.lately),
+            relationships=dict(self.relationships.of(self.id)) if ties else {},
         )  # fmt: skip
-        return state.model_dump(mode="json")
+        return {**state.model_dump(mode="json"), "memory": self.memory.to_data()}
 
-    def load_state(self, data: Any) -> None:
-        """Take over what `save_state` gave; raises SheetError and changes nothing if it is wrong.
+    def load_state(self, data: Any, *, ties: bool = True) -> None:
+        """Take over what `save_state` gave, by this version or an older one; raises SheetError and
+        changes nothing if it is wrong.
 
         People of the save who are no longer in the graph are an error too: nothing is dropped.
         """
-        version = data.get("schema_version") if isinstance(data, dict) else None
-        if version != STATE_VERSION:
-            raise SheetError(
-                [Problem("save", "schema_version", repr(version), str(STATE_VERSION))],
-                remedy="load the save with the version of daydream-motives that wrote it",
-            )
+        data = migrated(data, MIGRATIONS, "save", SheetError)
         state = validated(_State, data, "save", SheetError)
         problems = []
         if state.id != self.id:
@@ -221,14 +228,11 @@ class Character:
             raise SheetError(problems)
         self.place, self.activity, self.mood = state.place, state.activity, state.mood
         self.needs = {**self.needs, **state.needs}
-        self.recent, self.decisions = list(state.recent[-RECENT:]), state.decisions
+        self.memory, self.decisions = Memory.from_saved(state.memory), state.decisions
         self.lately = list(state.lately[-LATELY:])
+        if not ties:
+            return
         for other, _ in list(self.relationships.of(self.id)):
             self.relationships.remove(self.id, other)
         for other, relationship in state.relationships.items():
             self.relationships.set(self.id, other, relationship)
-
-
-def _bare(time: datetime) -> datetime:
-    """In-world times are compared by their hands, with or without a zone."""
-    return time.replace(tzinfo=None)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -204,3 +204,26 @@ def validated(
         return kind.model_validate(data)
     except ValidationError as exc:
         raise error(problems_of(exc, source, prefix)) from None
+
+
+def migrated(
+    data: Any,
+    steps: Sequence[Callable[[dict[str, Any]], dict[str, Any]]],
+    source: str,
+    error: Callable[..., ContentError],
+) -> dict[str, Any]:
+    """A save brought to the newest version, `1 + len(steps)`; the data given stays as it was.
+
+    `steps[i]` leads from version i + 1 to i + 2. Raises `error` for a version that none leads from.
+    """
+    newest = 1 + len(steps)
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= newest:
+        raise error(
+            [Problem(source, "schema_version", shown(version), f"1 to {newest}")],
+            remedy="load it with the version of daydream-motives that wrote it, or a newer one",
+        )
+    data = dict(data)
+    for step in steps[version - 1 :]:
+        data = step(data)
+    return {**data, "schema_version": newest}

@@ -17,13 +17,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import networkx as nx
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from daydream_motives.characters.files import problems_of, shown, validated
 from daydream_motives.characters.kinds import AXES, EVENT_RULES, KINDS, ROMANTIC_KINDS
 from daydream_motives.characters.person import Person, mentions
 from daydream_motives.characters.sheet import (
     ADULT_AGE,
+    Extensions,
     Identifier,
     Name,
     Strict,
@@ -35,6 +36,8 @@ from daydream_motives.errors import Problem, RelationshipError
 SCHEMA_VERSION = 1
 Axis = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 _RECENT_HOURS = 48.0
+_HISTORY = 24
+NAMED = "named in what happens"
 
 
 class RelationshipEvent(Strict):
@@ -57,6 +60,7 @@ class Relationship(Strict):
     attraction: Axis = 0.0
     familiarity: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.3
     history: tuple[RelationshipEvent, ...] = ()
+    extensions: Extensions = Field(default_factory=dict)
 
     @field_validator("kinds", mode="before")
     @classmethod
@@ -88,13 +92,19 @@ class _Node(Strict):
     aliases: tuple[Name, ...] = ()
 
 
-class _Graph(Strict):
-    """Node-link data, as networkx writes it."""
+class _Attributes(Strict):
+    """What node-link data says of the whole graph."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    extra_kinds: tuple[Identifier, ...] = ()
+
+
+class _Graph(Strict):
+    """Node-link data, as networkx writes it; foreign data is read by `exchange.nodelink`."""
 
     schema_version: Literal[1]
-    graph: dict[str, tuple[Identifier, ...]] = Field(default_factory=dict)
+    directed: Literal[True] = True
+    multigraph: Literal[False] = False
+    graph: _Attributes = _Attributes()
     nodes: tuple[_Node, ...]
     edges: tuple[dict[str, Any], ...]
 
@@ -177,6 +187,12 @@ class RelationshipGraph:
         if a in self._graph:
             for b, data in self._graph.adj[a].items():
                 yield b, data["relationship"]
+
+    def seen_by(self, b: str) -> Iterator[tuple[str, Relationship]]:
+        """Everyone who has a relationship to `b`."""
+        if b in self._graph:
+            for a, data in self._graph.pred[b].items():
+                yield a, data["relationship"]
 
     def problems(self, a: str, b: str, relationship: Relationship, source: str) -> list[Problem]:
         """Everything that speaks against this edge: unknown people or kinds, minors."""
@@ -269,7 +285,7 @@ class RelationshipGraph:
         event = RelationshipEvent(
             kind=kind, text=text, at=at, changes={k: v for k, v in changes.items() if v}
         )
-        history = (*before.history, event)
+        history = _folded((*before.history, event))
         self.set(a, b, before.model_copy(update={**after, "history": history}))
         return event
 
@@ -297,7 +313,7 @@ class RelationshipGraph:
                 reason
                 for reason, true in (
                     ("present", here),
-                    ("named in what happens", named),
+                    (NAMED, named),
                     ("strong", rel.strength >= 0.5),
                     ("recent", recent >= 0.3),
                 )
@@ -330,10 +346,12 @@ class RelationshipGraph:
     def from_data(cls, data: Any, *, source: str = "graph") -> RelationshipGraph:
         """A graph from node-link data; raises RelationshipError listing all that is wrong."""
         parsed = validated(_Graph, data, source, RelationshipError)
-        graph = cls(parsed.graph.get("extra_kinds", ()))
-        for node in parsed.nodes:
-            graph.add_person(Person(node.id, node.name, node.age, node.occupation, node.aliases))
+        graph = cls(parsed.graph.extra_kinds)
         problems: list[Problem] = []
+        for node in parsed.nodes:
+            if node.id in graph:
+                problems.append(Problem(source, node.id, "a second node of this id", "one"))
+            graph.add_person(Person(node.id, node.name, node.age, node.occupation, node.aliases))
         for edge in parsed.edges:
             a, b = str(edge.get("source")), str(edge.get("target"))
             fields = {k: v for k, v in edge.items() if k not in ("source", "target")}
@@ -343,12 +361,29 @@ class RelationshipGraph:
                 problems += problems_of(exc, source, f"{a} -> {b}")
                 continue
             found = graph.problems(a, b, relationship, source)
+            if graph.get(a, b) is not None:
+                found.append(Problem(source, f"{a} -> {b}", "a second edge", "one per direction"))
             problems += found
             if not found:
                 graph.set(a, b, relationship)
         if problems:
             raise RelationshipError(problems)
         return graph
+
+
+def _folded(history: tuple[RelationshipEvent, ...]) -> tuple[RelationshipEvent, ...]:
+    """The latest events; those before are one event, so that what they changed still adds up."""
+    if len(history) <= _HISTORY:
+        return history
+    old, kept = history[: -_HISTORY // 2], history[-_HISTORY // 2 :]
+    changes: dict[str, float] = {}
+    for event in old:
+        for axis, delta in event.changes.items():
+            changes[axis] = round(changes.get(axis, 0.0) + delta, 6)
+    first = RelationshipEvent(
+        kind="earlier", at=old[-1].at, changes={k: v for k, v in changes.items() if v}
+    )
+    return (first, *kept)
 
 
 def _recency(rel: Relationship, now: datetime | None) -> float:

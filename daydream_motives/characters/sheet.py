@@ -12,7 +12,14 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
 from daydream_motives.characters.files import (
     dump_yaml,
@@ -43,6 +50,19 @@ def clean_text(value: Any) -> Any:
     return " ".join(unicodedata.normalize("NFC", kept).split())
 
 
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        if text.encode() and _depth(value) > _MAX_DEPTH:
+            raise ValueError(f"nested deeper than {_MAX_DEPTH}")
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise ValueError(f"plain data that can be saved ({exc})") from None
+    return value
+
+
+Extensions = Annotated[
+    dict[str, Any], AfterValidator(_storable), Field(description="foreign data, kept, never read")
+]
 Text = Annotated[str, BeforeValidator(clean_text)]
 Name = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=120)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -136,9 +156,7 @@ class CharacterSheet(Strict):
     ] = ()
     home: Annotated[Text | None, Field(description="a place's id in the world")] = None
     needs: dict[Identifier, Need] = Field(default_factory=lambda: dict(DEFAULT_NEEDS))
-    extensions: Annotated[
-        dict[str, Any], Field(description="foreign data, kept and never read")
-    ] = Field(default_factory=dict)
+    extensions: Extensions = Field(default_factory=dict)
 
     @field_validator("pronouns", mode="before")
     @classmethod
@@ -149,16 +167,6 @@ class CharacterSheet(Strict):
         if not isinstance(text, str) or not re.fullmatch(r"[^\W\d_]+(/[^\W\d_]+){1,2}", text):
             raise ValueError("pronouns such as she/her, he/him, they/them or it/its")
         return text
-
-    @field_validator("extensions")
-    @classmethod
-    def _storable(cls, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            if json.dumps(value, ensure_ascii=False).encode() and _depth(value) > _MAX_DEPTH:
-                raise ValueError(f"nested deeper than {_MAX_DEPTH}")
-        except (ValueError, TypeError, RecursionError) as exc:
-            raise ValueError(f"plain data that can be saved ({exc})") from None
-        return value
 
     @field_validator("routine")
     @classmethod

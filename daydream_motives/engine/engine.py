@@ -23,18 +23,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
+from daydream_motives.characters.lore import Lore
 from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request, open_backend
+from daydream_motives.engine.compose import compose
 from daydream_motives.errors import DaydreamError
 from daydream_motives.motives.budget import rough_count
-from daydream_motives.motives.context import (
-    DEFAULT_BUDGET,
-    MotiveContext,
-    Note,
-    Recollection,
-    build_context,
-)
+from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext
 from daydream_motives.motives.instinct import instinct
-from daydream_motives.motives.purposes import Decision, Provenance, Recorder, assemble
+from daydream_motives.motives.purposes import (
+    Decision,
+    Provenance,
+    RankedPurposes,
+    Recorder,
+    assemble,
+)
 from daydream_motives.motives.situation import Situation
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daydream_motives")
 _NONE = ("", "", "")
+Recorded = Callable[[str, MotiveContext], RankedPurposes | None]
 _RESERVE_MS = 5.0  # of a deadline, for putting the answer together
-LoreFor = Callable[[str], Sequence[Note]]
 
 
 class MotiveEngine:
@@ -53,7 +55,8 @@ class MotiveEngine:
     `backend` is an opened Backend or the name of a registered one with a `spec`; with neither, the
     default model of this machine is opened when first needed. `seed` and each character's count of
     decisions seed every choice; `namespace` makes the decisions' ids this engine's own. Use as a
-    context manager, or call `close`.
+    context manager, or call `close`. `recorded` may know the answer already, by the decision's id:
+    a resumed run is not asked twice.
     """
 
     def __init__(
@@ -65,14 +68,16 @@ class MotiveEngine:
         seed: int = 0,
         budget: int = DEFAULT_BUDGET,
         recorder: Recorder | None = None,
-        lore: LoreFor | None = None,
+        lore: Lore | None = None,
         namespace: str | None = None,
+        recorded: Recorded | None = None,
     ) -> None:
         self.seed = seed
         self.namespace = uuid.uuid4().hex if namespace is None else namespace
         self.budget = budget
         self.recorder = recorder
         self.lore = lore
+        self.recorded = recorded
         self._open: Callable[[], Backend]
         if backend is None:
             self._open = lambda: _open_installed(model)
@@ -206,18 +211,26 @@ class MotiveEngine:
     def _decide_all(
         self, prepared: Sequence[_Prepared], backend: Backend | None, start: float
     ) -> list[Decision]:
-        future, cancel = self._submit(backend, [p.request for p in prepared])
+        known = [
+            self.recorded(p.id, p.request.context) if self.recorded else None for p in prepared
+        ]
+        asked = [p for p, ranked in zip(prepared, known, strict=True) if ranked is None]
+        future, cancel = self._submit(backend, [p.request for p in asked])
         if future is None:
-            answers = [Answer((), reason=self._reason)] * len(prepared)
+            answers = [Answer((), reason=self._reason)] * len(asked)
         else:
             try:
                 answers = future.result()
             except CancelledError:
-                answers = [Answer((), reason="the engine is closed")] * len(prepared)
+                answers = [Answer((), reason="the engine is closed")] * len(asked)
             except BaseException:
                 cancel.set()
                 raise
-        return [self._finish(p, a, start) for p, a in zip(prepared, answers, strict=True)]
+        fresh = iter(answers)
+        return [
+            self._keep(p, ranked) if ranked else self._finish(p, next(fresh), start)
+            for p, ranked in zip(prepared, known, strict=True)
+        ]
 
     def answer(self, asked: Iterable[tuple[CharacterSheet, MotiveContext, str]]) -> list[Decision]:
         """Lockstep: decide for contexts made elsewhere, each with its sheet and its own key."""
@@ -244,35 +257,17 @@ class MotiveEngine:
     ) -> _Prepared:
         """A snapshot of everything the decision needs: later changes of the character miss it."""
         situation = situation or Situation(activity=character.activity)
-        ties = character.relationships.who_matters(
-            character.id,
-            present=[entity.id for entity in situation.present],
-            now=situation.time,
-            text=" ".join((*situation.happened, situation.activity)),
-            limit=12,
-        )
-        needs = dict(character.needs)
-        context = build_context(
-            character.sheet,
-            situation,
-            count_tokens=self._counter(backend),
-            budget=self.budget,
-            needs=needs,
-            mood=character.mood,
-            ties=ties,
-            recollections=[
-                Recollection(lived.text, lived.weight, lived.at)
-                for lived in character.recalled(situation.time)
-            ],
-            lore=self.lore(character.id) if self.lore else (),
-        )
-        spare = instinct(character.sheet, situation, needs=needs, ties=ties)
+        context, spare = compose(
+            character, situation, count_tokens=self._counter(backend), budget=self.budget,
+            lore=self.lore,
+        )  # fmt: skip
         key = f"{character.id}:{character.decisions}"
         if count:
             character.decisions += 1
         return self._prepared(
-            character.sheet, context, character.id, key, situation, spare, backend, character
-        )
+            character.sheet, context, character.id, key, situation, spare, backend, character,
+            count=count,
+        )  # fmt: skip
 
     def _prepared(
         self,
@@ -284,13 +279,20 @@ class MotiveEngine:
         spare: Sequence[str],
         backend: Backend | None,
         character: Character | None = None,
+        *,
+        count: bool = True,
     ) -> _Prepared:
         lately = tuple(character.lately) if character else ()
         key = f"{self.seed}:{key}"
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
         request = Request(context, sheet.short_name, sheet.subject, seed, lately)
         model = (backend.model, backend.model_hash, backend.adapter_hash) if backend else _NONE
-        return _Prepared(id, situation, request, spare, key, model, character)
+        # A game that loads an old save asks again what it asked before: another decision.
+        again = self._asked[key]
+        self._asked[key] += count
+        name = f"{self.namespace}:{key}" + (f":{again}" if again else "")
+        decision = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+        return _Prepared(decision, id, situation, request, spare, model, character)
 
     def _submit(
         self, backend: Backend | None, requests: Sequence[Request]
@@ -332,14 +334,12 @@ class MotiveEngine:
             receipt=request.context.receipt,
         )
         ranked = assemble(answer.drafts, request.context, provenance, instinct=prepared.spare)
+        return self._keep(prepared, ranked, live=live)
+
+    def _keep(self, prepared: _Prepared, ranked: RankedPurposes, *, live: bool = False) -> Decision:
         if prepared.asker and ranked.provenance.source != "instinct":
             prepared.asker.wanted(ranked[0].text)
-        # A game that loads an old save asks again what it asked before: another decision.
-        again = self._asked[prepared.key]
-        self._asked[prepared.key] += 1
-        key = f"{self.namespace}:{prepared.key}" + (f":{again}" if again else "")
-        id = str(uuid.uuid5(uuid.NAMESPACE_OID, key))
-        decision = Decision(id, prepared.character, request.context, ranked)
+        decision = Decision(prepared.id, prepared.character, prepared.request.context, ranked)
         if self.recorder is not None:
             try:
                 self.recorder.decided(decision, prepared.situation)
@@ -372,13 +372,13 @@ class MotiveEngine:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A decision under way: what was asked, and what instinct would answer."""
+    """A decision under way: its id, what was asked, and what instinct would answer."""
 
+    id: str
     character: str
     situation: Situation
     request: Request
     spare: Sequence[str]
-    key: str
     model: tuple[str, str, str]
     asker: Character | None
 

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from daydream_motives.characters.lore import Note
 from daydream_motives.characters.person import mentions
-from daydream_motives.characters.relationships import Tie
+from daydream_motives.characters.relationships import NAMED, Tie
 from daydream_motives.characters.sheet import CharacterSheet
+from daydream_motives.characters.words import content_words
 from daydream_motives.motives.budget import FIELDS, CountTokens, Part, cut_name, fit, render
 from daydream_motives.motives.prose import (
     Words,
     age_phrase,
-    content_words,
     feelings,
     joined,
     kind_phrase,
@@ -41,17 +42,7 @@ class Recollection:
 
     text: str
     weight: float = 0.5
-    at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A piece of lore in this character's scope; `keys` bring it up."""
-
-    id: str
-    text: str
-    keys: tuple[str, ...] = ()
-    priority: int = 5
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,27 +250,39 @@ def _known(
     ties: Sequence[Tie],
 ) -> list[Part]:
     pieces = []
+    said = [text for t in ties for e in t.relationship.history[-1:] if (text := e.text.rstrip("."))]
     memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text))
     for memory in {m.text: m for m in reversed(memories)}.values():
         pieces.append(
-            Part(3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight)
-        )
-    touched = "\n".join(
+            Part(3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight,
+                 reason=memory.reason)
+        )  # fmt: skip
+        if any(text in memory.text for text in said):
+            pieces[-1].status, pieces[-1].reason = "dropped", "told with the relationship"
+    text = touched(situation, ties)
+    for note in sorted(lore, key=lambda n: (-n.priority, n.id, n.text, n.keys)):
+        hits = [key for key in note.keys if mentions(text, key)]
+        piece = Part(3, "lore", f"lore:{note.id}", sentence(note.text), 3 + 0.4 * note.priority)
+        if note.keys and not hits:
+            piece.status, piece.reason = "dropped", "nothing brings it up"
+        elif hits:
+            piece.reason = f"brought up by {joined(hits)}"
+        pieces.append(piece)
+    return pieces
+
+
+def touched(situation: Situation, ties: Sequence[Tie]) -> str:
+    """What lore and memories are held against: what goes on, who and what is there, where, and
+    those spoken of."""
+    return "\n".join(
         [
             *situation.happened,
             situation.activity,
             *(e.name for e in (*situation.present, *situation.things)),
             situation.place.name if situation.place else "",
-            *(tie.person.name for tie in ties if "named in what happens" in tie.reasons),
+            *(tie.person.name for tie in ties if NAMED in tie.reasons),
         ]
     )
-    for note in sorted(lore, key=lambda n: (-n.priority, n.id, n.text, n.keys)):
-        hits = [key for key in note.keys if mentions(touched, key)]
-        piece = Part(3, "lore", f"lore:{note.id}", sentence(note.text), 3 + 0.4 * note.priority)
-        if note.keys and not hits:
-            piece.status, piece.reason = "dropped", "nothing brings it up"
-        pieces.append(piece)
-    return pieces
 
 
 def _raise_relevant(pieces: list[Part], situation: Situation, sheet: CharacterSheet) -> None:

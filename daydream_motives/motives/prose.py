@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -35,12 +34,6 @@ _KIND_WORDS = {
     "ex_spouse": "former spouse",
     "ex_partner": "former partner",
 }
-
-_STOP = frozenset(
-    """a an the to of and or in on at for with from by as is be her his their its she he they it
-    him them that this so because wants want will can who has have had was were about into up out
-    not but if then than""".split()
-)
 
 
 class Words:
@@ -144,7 +137,26 @@ def time_phrase(time: datetime | None, place: str, words: Words) -> str:
     return f"{when}, and {where} {place}" if place else when
 
 
-def content_words(text: str) -> frozenset[str]:
-    """Lower-case words that carry meaning, crudely stemmed."""
-    words = re.findall(r"\w+", text.casefold())
-    return frozenset(re.sub(r"(?:ing|ed|es|s)$", "", w) for w in words if w not in _STOP)
+def day_phrase(at: datetime | None, now: datetime | None) -> str:
+    """ "Yesterday", "On Friday", "Weeks ago" before what happened then; nothing for today."""
+    if at is None or now is None:
+        return ""
+    days = (now.date() - at.date()).days
+    if days <= 0:
+        return ""
+    if days == 1:
+        return "Yesterday"
+    if days < 7:
+        return f"On {_DAYS[at.weekday()]}"
+    return "Last week" if days < 14 else "Weeks ago" if days < 60 else "Long ago"
+
+
+def recollection(
+    text: str, *, at: datetime | None, now: datetime | None, times: int, source: str, tellings: int
+) -> str:
+    """What comes to mind as a sentence: when, from whom, how often, and what."""
+    heard = f"{source} {'says' if tellings < 2 else 'has heard'}" if source else ""
+    often = f" ({times} times so far)" if times > 1 else ""
+    head = ", ".join(part for part in (day_phrase(at, now) if not source else "", heard) if part)
+    told = f"{text.rstrip('. ')}{often}." if often else sentence(text)
+    return f"{head}: {told}" if head else told

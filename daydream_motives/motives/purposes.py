@@ -17,10 +17,10 @@ from rapidfuzz import fuzz
 
 from daydream_motives.characters.files import validated
 from daydream_motives.characters.sheet import Strict, Text, first_name
+from daydream_motives.characters.words import content_words
 from daydream_motives.errors import Problem, SituationError
 from daydream_motives.motives.context import MotiveContext, ReceiptEntry
 from daydream_motives.motives.names import allowed_words, repair_names, unknown_names
-from daydream_motives.motives.prose import content_words
 from daydream_motives.motives.situation import Entity, Situation, Verb
 
 Source = Literal["model", "cache", "instinct"]

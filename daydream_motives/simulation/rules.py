@@ -16,6 +16,7 @@ from daydream_motives.characters.character import Character
 from daydream_motives.motives.purposes import Outcome, Purpose, RelationshipChange, closest_verb
 from daydream_motives.motives.situation import Verb
 from daydream_motives.simulation.clock import Clock
+from daydream_motives.simulation.gossip import exchange
 from daydream_motives.simulation.world import World
 
 
@@ -98,6 +99,8 @@ class Town(Protocol):
 
     def is_awake(self, id: str) -> bool: ...
 
+    def note(self, text: str, kind: str, *, place: str | None, who: tuple[str, ...]) -> None: ...
+
 
 class Rules(Protocol):
     """How a game makes purposes happen."""
@@ -170,12 +173,9 @@ class TownRules:
     def _where(self, town: Town, character: Character, need: str) -> str:
         """The nearest place that restores the need, home included; where one is, if none does."""
         here = character.place or next(iter(town.world.places))
-        ways = [
-            (town.world.walk(here, id)[1], id)
-            for id, place in town.world.places.items()
-            if place.restores.get(need, 0) > 0 and (id == here or town.world.walk(here, id)[0])
-        ]
-        return min(ways)[1] if ways else here
+        places = town.world.places.items()
+        way, _ = town.world.nearest(here, {id for id, p in places if p.restores.get(need, 0) > 0})
+        return way[-1] if way else here
 
     def arrive(self, town: Town, character: Character, action: Action) -> None:
         """Whoever was looked for is met here, or followed once to where they went."""
@@ -199,14 +199,17 @@ class TownRules:
         other = town.character(person) if person and with_other else None
         if other and not action.met:
             note = f"{other.sheet.short_name} was not at {place}"
-            character.remember(f"{name} looked for {other.sheet.name} at {place}, in vain.", at=now)
+            character.remember(
+                f"{name} looked for {other.sheet.name} at {place}, in vain.", at=now,
+                place=action.place, who=(other.id,),
+            )  # fmt: skip
             return Outcome(status="failed", note=note)
         if other and deed.social and self._turned_away(other, character, deed, rng):
             change = self._move(character, other.id, "refused", f"{other.sheet.short_name} turned "
                                 f"{name} away.", town)  # fmt: skip
             character.remember(
                 f"{other.sheet.name} would not have anything to do with {name} at {place}.",
-                at=now, weight=0.8,
+                at=now, importance=0.8, place=action.place, who=(other.id,),
             )  # fmt: skip
             return Outcome(
                 status="failed", relationships=change,
@@ -217,14 +220,19 @@ class TownRules:
         changes: tuple[RelationshipChange, ...] = ()
         act = action.purpose.text.rstrip(".")
         if other:
-            told = f"{name} {deed.told} {other.sheet.short_name} at {place}."
+            told = f"{name} {deed.told or 'was with'} {other.sheet.short_name} at {place}."
             changes = self._move(character, other.id, deed.doer, told, town)
             self._move(other, character.id, deed.other, told, town)
             other.change_needs({"company": 0.15} if deed.social else {})
-            other.remember(told, at=now, weight=0.6)
+            for one, whom in ((character, other), (other, character)):
+                one.remember(told, at=now, importance=0.6, place=action.place, who=(whom.id,))
+            if deed.social:
+                for teller, listener, news in exchange(character, other, now, rng):
+                    town.note(news, "gossip", place=action.place, who=(teller, listener))
         elif person and deed.doer:
             changes = self._move(character, person, deed.doer, f"{name} kept away.", town)
-        character.remember(f"{_clock_words(now)} {act}, and did so.", at=now, weight=0.5)
+        else:
+            character.remember(f"{now:%H:%M} {act}: done.", at=now, place=action.place)
         return Outcome(needs=needs, relationships=changes)
 
     def _turned_away(
@@ -244,7 +252,3 @@ class TownRules:
             character.id, other, kind, text=text, at=town.clock.now
         )
         return (RelationshipChange(to=other, changes=event.changes),) if event.changes else ()
-
-
-def _clock_words(now: object) -> str:
-    return f"At {now:%H:%M}"

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from daydream_motives.characters.character import Character
+from daydream_motives.characters.lore import Lore, Note
 from daydream_motives.characters.sheet import RoutineEntry, slug
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.journal import Journal
-from daydream_motives.motives.context import Note
 from daydream_motives.motives.purposes import Decision, Outcome
 from daydream_motives.motives.situation import Entity, Situation
 from daydream_motives.simulation.clock import Clock, within
@@ -34,6 +34,7 @@ _URGENCY = {"interrupted": 4.0, "woke up": 3.5, "need": 3.0, "finished": 2.0, "a
 _SLEEP_RESTORES = 0.12  # of rest, an hour
 _SLEEP = ("sleep", "sleeping", "asleep")
 _STRONG_TIE = 0.55
+_CROWD = 16
 _PAUSE_MINUTES = 60  # nobody is called to think again sooner by a mere arrival
 
 
@@ -88,7 +89,7 @@ class Simulation:
         self.journal = journal
         self.clock = Clock(world.clock.start, world.clock.minutes_per_tick)
         self.rng = random.Random(f"world:{seed}")
-        engine.lore = self._lore
+        engine.lore = lore_of(world)
         self.relationships = world.relationships.copy()  # the world stays as it was written
         self.actors = {
             id: Actor(Character(sheet, id=id, relationships=self.relationships, engine=engine))
@@ -97,6 +98,7 @@ class Simulation:
         for actor in self.actors.values():
             actor.character.place = actor.character.place or next(iter(world.places))
             actor.asleep = self._should_sleep(actor.character)
+        self._here: dict[str, list[str]] = {}
         self._ticks = ticks or self.clock.ticks_per_day
         self._max_decisions = max_decisions
         self._wakeful = self._count_awake() if max_decisions is not None else []
@@ -115,6 +117,7 @@ class Simulation:
 
     def situation_of(self, id: str) -> Situation:
         """What the character faces now."""
+        self._look_around()
         return self._situation(self.actors[id])
 
     def run(self, ticks: int) -> Iterator[Happening]:
@@ -161,12 +164,15 @@ class Simulation:
             character = actor.character
             witness = event.place is None or character.place == event.place
             if id in event.who or (witness and not actor.asleep):
-                character.remember(event.text, at=self.clock.now, weight=0.9)
+                character.remember(
+                    event.text, at=self.clock.now, importance=0.9, place=event.place,
+                    who=[other for other in event.who if other != id],
+                )  # fmt: skip
                 if id in event.who:
                     character.change_needs(event.needs)
                 if event.interrupts and not actor.asleep:
                     self._interrupt(actor, event.text)
-        self._note(event.text, "event", place=event.place, who=event.who)
+        self.note(event.text, "event", place=event.place, who=event.who)
         return Happening("event", self.clock.now, event.text)
 
     def _interrupt(self, actor: Actor, text: str) -> None:
@@ -232,12 +238,12 @@ class Simulation:
             return
         newcomer.place = place
         pause = self.clock.ticks(_PAUSE_MINUTES)
-        for id, other in self.actors.items():
-            if other is actor or other.asleep or other.character.place != place:
+        for id, tie in self.relationships.seen_by(newcomer.id):
+            other = self.actors[id]
+            if other.asleep or other.character.place != place:
                 continue
-            tie = self.relationships.get(id, newcomer.id)
             rested = self.clock.tick - other.thought >= pause
-            if tie and tie.strength >= _STRONG_TIE and rested and other.action is None:
+            if tie.strength >= _STRONG_TIE and rested and other.action is None:
                 other.call("arrived", f"{newcomer.sheet.name} has just arrived", self.clock.tick)
 
     def _finish(self, actor: Actor) -> Happening:
@@ -250,7 +256,7 @@ class Simulation:
         character.activity = ""
         result = "" if outcome.status == "done" else f" — {outcome.status}: {outcome.note}"
         text = f"{action.purpose.text.rstrip('.')}{result}"
-        self._note(text, outcome.status, place=action.place, who=(character.id,), of=decision.id)
+        self.note(text, outcome.status, place=action.place, who=(character.id,), of=decision.id)
         done = "is done with this" if outcome.status == "done" else "did not manage this"
         called = f"{character.sheet.short_name} {done}: {action.purpose.text}"
         if outcome.note:
@@ -273,6 +279,7 @@ class Simulation:
             and not self._should_sleep(actor.character)
         ]
         batch = sorted(waiting, key=lambda item: item[:2])[: max(0, allowance)]
+        self._look_around()
         asked = [(actor.character, self._situation(actor)) for _, _, actor in batch]
         told = []
         for (_, id, actor), decision in zip(batch, self.engine.decide_many(asked), strict=True):
@@ -316,12 +323,7 @@ class Simulation:
             time=self.clock.now,
             place=self._place(here),
             place_note=places[here].description,
-            present=tuple(
-                Entity(id=id, name=other.character.sheet.name, kind="person",
-                       aliases=other.character.sheet.aliases)
-                for id, other in self.actors.items()
-                if other is not actor and not other.asleep and other.character.place == here
-            ),
+            present=self._present(character.id, here),
             things=tuple(
                 Entity(id=f"{here}.{slug(thing)}", name=thing)
                 for thing in places[here].things
@@ -332,18 +334,30 @@ class Simulation:
             verbs=tuple(self.rules.verbs(self, character)),
         )  # fmt: skip
 
+    def _look_around(self) -> None:
+        """Who is awake where, for the situations of this moment."""
+        self._here = {}
+        for id, actor in self.actors.items():
+            if not actor.asleep:
+                self._here.setdefault(actor.character.place or "", []).append(id)
+
+    def _present(self, id: str, place: str) -> tuple[Entity, ...]:
+        """The others who are there; in a crowd those the character has the strongest ties to."""
+        others = [other for other in self._here.get(place, ()) if other != id]
+        if len(others) > _CROWD:
+            ties = {other: self.relationships.get(id, other) for other in others}
+            others.sort(key=lambda o: (-tie.strength if (tie := ties[o]) else 0.0, o))
+        sheets = {other: self.actors[other].character.sheet for other in others[:_CROWD]}
+        return tuple(
+            Entity(id=other, name=sheet.name, kind="person", aliases=sheet.aliases)
+            for other, sheet in sheets.items()
+        )
+
     def _place(self, id: str) -> Entity:
         place = self.world.places[id]
         return Entity(id=id, name=place.name, kind="place", aliases=place.aliases)
 
-    def _lore(self, id: str) -> list[Note]:
-        return [
-            Note(note.id, note.text, note.keys, note.priority)
-            for note in self.world.lore
-            if note.known_to == "everyone" or id in note.known_to
-        ]
-
-    def _note(
+    def note(
         self,
         text: str,
         kind: str,
@@ -352,10 +366,21 @@ class Simulation:
         who: tuple[str, ...],
         of: str | None = None,
     ) -> None:
+        """Keep in the journal what happened now."""
         if self.journal:
             self.journal.event(
                 kind, text, world_time=self.clock.now.isoformat(), who=who, place=place, decision=of
             )
+
+
+def lore_of(world: World) -> Lore:
+    """The world's notes, with who knows which."""
+    notes = (
+        Note(note.id, note.text, note.keys, note.priority,
+             None if note.known_to == "everyone" else note.known_to)
+        for note in world.lore
+    )  # fmt: skip
+    return Lore(notes, {id: sheet.factions for id, sheet in world.sheets.items()})
 
 
 def _is_sleep(entry: RoutineEntry) -> bool:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from daydream_motives.characters.relationships import Relationship
-from daydream_motives.characters.sheet import ClockTime, Fraction, Identifier, Name, Strict, Text
+from daydream_motives.characters.sheet import (
+    ClockTime,
+    Extensions,
+    Fraction,
+    Identifier,
+    Name,
+    Strict,
+    Text,
+)
 
 
 class ClockSettings(Strict):
@@ -39,7 +47,7 @@ class Place(Strict):
     open: Annotated[
         tuple[ClockTime, ClockTime] | None, Field(description="from, until; always if absent")
     ] = None
-    extensions: dict[str, Any] = Field(default_factory=dict)
+    extensions: Extensions = Field(default_factory=dict)
 
 
 class LoreNote(Strict):
@@ -92,4 +100,4 @@ class WorldFile(Strict):
     description: Text = ""
     clock: ClockSettings = ClockSettings()
     relationship_kinds: tuple[Identifier, ...] = ()
-    extensions: dict[str, Any] = Field(default_factory=dict)
+    extensions: Extensions = Field(default_factory=dict)

@@ -11,6 +11,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -126,13 +127,15 @@ class World:
 
     def walk(self, start: str, goal: str) -> tuple[list[str], int]:
         """The shortest way (place ids after `start`, minutes); ([], 0) where there is none."""
-        if start == goal:
-            return [], 0
+        return self.nearest(start, {goal})
+
+    def nearest(self, start: str, goals: AbstractSet[str]) -> tuple[list[str], int]:
+        """The shortest way to any of the goals, as `walk`; ([], 0) also where one is here."""
         queue: list[tuple[int, str, tuple[str, ...]]] = [(0, start, ())]
         seen: set[str] = set()
-        while queue:
+        while queue and goals:
             minutes, here, way = heapq.heappop(queue)
-            if here == goal:
+            if here in goals:
                 return list(way), minutes
             if here in seen:
                 continue

@@ -1,0 +1,74 @@
+"""What is known of the world, by whom, and when it comes up. Knows nothing of models.
+
+A note comes up when one of its keys stands in what goes on: in what happens, who and what is
+there, the place, the people spoken of. A note without keys always does. Looking costs the words of
+the situation, not the size of the lore.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from daydream_motives.characters.person import mentions
+
+LIMIT = 12
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A piece of lore; `keys` bring it up, `priority` in [0, 10] says what goes first.
+
+    `known_to` holds ids of characters and factions; None is everyone.
+    """
+
+    id: str
+    text: str
+    keys: tuple[str, ...] = ()
+    priority: int = 5
+    known_to: tuple[str, ...] | None = None
+
+
+class Lore:
+    """Notes by scope and key; `factions` gives the factions of each character's id."""
+
+    def __init__(
+        self, notes: Iterable[Note] = (), factions: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        self.factions = factions or {}
+        self._always: list[Note] = []
+        self._by_word: dict[str, list[tuple[str, Note]]] = defaultdict(list)
+        self._notes = sorted(notes, key=lambda note: (-note.priority, note.id, note.text))
+        for note in self._notes:
+            if not note.keys:
+                self._always.append(note)
+            for key in note.keys:
+                if words := _WORD.findall(key.casefold()):
+                    self._by_word[words[0]].append((key, note))
+
+    def __len__(self) -> int:
+        return len(self._notes)
+
+    def known(self, id: str) -> list[Note]:
+        """Everything the character knows, what goes first first."""
+        return [note for note in self._notes if self._knows(id, note)]
+
+    def _knows(self, id: str, note: Note) -> bool:
+        if note.known_to is None:
+            return True
+        return id in note.known_to or any(f in note.known_to for f in self.factions.get(id, ()))
+
+    def recall(self, id: str, touched: str, *, limit: int = LIMIT) -> list[Note]:
+        """What comes up for the character when `touched` goes on, what goes first first."""
+        words = dict.fromkeys(_WORD.findall(touched.casefold()))
+        found = {
+            note
+            for word in words
+            for key, note in self._by_word.get(word, ())
+            if self._knows(id, note) and mentions(touched, key)
+        }
+        found.update(note for note in self._always if self._knows(id, note))
+        return sorted(found, key=lambda note: (-note.priority, note.id, note.text))[:limit]

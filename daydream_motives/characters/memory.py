@@ -1,0 +1,313 @@
+"""What a character lived through or was told, and what of it comes to mind. Knows no models.
+
+Recall: score = recency * importance * relevance, each in [0, 1].
+- recency halves every 1 + 13 * importance² in-world days (one day for trifles, a fortnight for what
+  matters most), and slower for what happened often;
+- relevance joins hints (noisy or): BM25 of the words (Robertson and Zaragoza, 2009) against what
+  goes on, as s / (s + 4), smoothed by ten memories without the word; 0.5 where someone who was
+  part of it is here or is spoken of; 0.15 for the same place. What is younger than three hours is
+  on the mind anyway (0.5).
+What scores under 0.05 does not come to mind.
+
+Forgetting: what comes again in the same words, but for numbers, at the same place with the same
+people is one memory that counts its times. A memory holds 128; one more, and the sixteen faintest
+(importance * recency) are let go. Only hearsay may be wrong: see `misheard`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import Field, TypeAdapter
+
+from daydream_motives.characters.sheet import Fraction, Strict, Text, clean_text
+from daydream_motives.characters.words import words_of
+
+CAPACITY = 128
+LIMIT = 8
+FAINT = 0.05
+_LET_GO = 16
+_LONGEST = 500  # characters of one memory
+_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+_FRESH = 3 * _HOUR
+_K1, _B = 1.2, 0.75
+_SMOOTHING = 10
+_NEWS = 0.55  # what matters less is not told on
+_HEARSAY = 0.85  # what is told matters this much of what was lived through
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """One thing lived through or heard of; `importance` in [0, 1], `at` in-world.
+
+    `place` and `who` (the others in it) are ids. `source` is the id of whoever told it, empty for
+    what was lived through; `tellings` counts the mouths it went through; `altered` says that it
+    was changed on the way, which the character does not know. `origin` is the same for every
+    telling of one thing.
+    """
+
+    text: str
+    at: datetime | None = None
+    importance: float = 0.5
+    place: str | None = None
+    who: tuple[str, ...] = ()
+    times: int = 1
+    source: str = ""
+    tellings: int = 0
+    altered: bool = False
+    origin: int = 0
+    pattern: int = field(default=0, compare=False)
+    words: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        text = clean_text(self.text)[:_LONGEST]
+        words = tuple(map(sys.intern, words_of(text)))
+        plain = f"{_NUMBER.sub('', text).casefold()}|{self.place}|{self.who}|{self.source}"
+        for name, value in (
+            ("text", text), ("importance", min(1.0, max(0.0, self.importance))),
+            ("words", words), ("pattern", zlib.crc32(plain.encode())),
+            ("origin", self.origin or zlib.crc32(f"{text}|{self.at}".encode())),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
+
+
+class _Saved(Strict):
+    """A memory as a save holds it."""
+
+    text: Text
+    at: datetime | None = None
+    importance: Fraction = 0.5
+    place: Text | None = None
+    who: tuple[Text, ...] = ()
+    times: int = Field(default=1, ge=1)
+    source: Text = ""
+    tellings: int = Field(default=0, ge=0)
+    altered: bool = False
+    origin: int = 0
+
+
+SavedMemories = tuple[_Saved, ...]
+_DEFAULTS = _Saved(text="").model_dump()
+_TIME: TypeAdapter[datetime | None] = TypeAdapter(datetime | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Something that comes to mind: how strongly, in [0, 1], and why."""
+
+    lived: Lived
+    score: float
+    reasons: tuple[str, ...] = ()
+
+
+class Memory:
+    """What one character remembers, oldest first; bounded, see the module."""
+
+    def __init__(self, lived: Iterable[Lived] = (), *, capacity: int = CAPACITY) -> None:
+        if capacity < 1:
+            raise ValueError(f"a memory cannot hold {capacity}")
+        self.capacity = capacity
+        self._lived: list[Lived] = []
+        for one in lived:
+            self.add(one)
+
+    def __len__(self) -> int:
+        return len(self._lived)
+
+    def __iter__(self) -> Iterator[Lived]:
+        return iter(self._lived)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memory) and self._lived == other._lived
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def add(self, lived: Lived) -> None:
+        """Keep it; what happened so before is counted on, and the faintest may be let go."""
+        for index, old in enumerate(self._lived):
+            if old.pattern == lived.pattern and old.altered == lived.altered:
+                del self._lived[index]
+                lived = replace(
+                    lived, times=old.times + lived.times, origin=old.origin,
+                    importance=max(old.importance, lived.importance),
+                )  # fmt: skip
+                break
+        self._lived.append(lived)
+        if len(self._lived) > self.capacity:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let the faintest go, but never what came last."""
+        now = max((_hands(one.at) for one in self._lived if one.at), default=None)
+        *old, last = self._lived
+        faintest = sorted(
+            range(len(old)), key=lambda i: (old[i].importance * _recency(old[i], now), i)
+        )
+        gone = set(faintest[: max(1, min(_LET_GO, self.capacity // 8))])
+        self._lived = [one for i, one in enumerate(old) if i not in gone] + [last]
+
+    def recall(
+        self,
+        now: datetime | None = None,
+        *,
+        about: str = "",
+        ignoring: str = "",
+        people: AbstractSet[str] = frozenset(),
+        place: str | None = None,
+        limit: int = LIMIT,
+    ) -> list[Recalled]:
+        """What comes to mind, strongest first.
+
+        `about` is what goes on; the words of `ignoring` (the character's own name) do not count.
+        `people` are ids of those present or spoken of. Without a time nothing fades; a time before
+        a memory's own (a clock set back) counts as the same moment.
+        """
+        matches = self._bm25(frozenset(words_of(about)) - frozenset(words_of(ignoring)))
+        found = []
+        for index, lived in enumerate(self._lived):
+            hints, reasons = [matches[index] / (matches[index] + 4)], []
+            if hints[0] >= 0.2:
+                reasons.append("the words touch it")
+            if not people.isdisjoint((*lived.who, lived.source)):
+                hints.append(0.5)
+                reasons.append("someone in it is here or spoken of")
+            if place is not None and lived.place == place:
+                hints.append(0.15)
+            if now is not None and lived.at and abs(_age(lived, now)) <= _FRESH:
+                hints.append(0.5)
+                reasons.append("fresh")
+            relevance = 1 - math.prod(1 - hint for hint in hints)
+            score = _recency(lived, now) * lived.importance * relevance
+            if score >= FAINT and reasons:
+                found.append((-score, -index, Recalled(lived, round(score, 6), tuple(reasons))))
+        found.sort(key=lambda item: item[:2])
+        return [recalled for _, _, recalled in found[:limit]]
+
+    def _bm25(self, query: frozenset[str]) -> list[float]:
+        """BM25 of each memory against the query, this memory being the collection."""
+        count = len(self._lived)
+        if not query or not count:
+            return [0.0] * count
+        average = sum(len(one.words) for one in self._lived) / count or 1.0
+        found = [[word for word in one.words if word in query] for one in self._lived]
+        holding = Counter(word for words in found for word in set(words))
+        rarity = {
+            w: math.log(1 + (count + _SMOOTHING - n + 0.5) / (n + 0.5)) for w, n in holding.items()
+        }
+        scores = []
+        for one, words in zip(self._lived, found, strict=True):
+            norm = _K1 * (1 - _B + _B * len(one.words) / average)
+            scores.append(
+                sum(rarity[w] * n * (_K1 + 1) / (n + norm) for w, n in Counter(words).items())
+            )
+        return scores
+
+    def worth_telling(
+        self, listener: Memory, listener_id: str, now: datetime | None
+    ) -> Lived | None:
+        """The weightiest thing that the listener neither knows nor was part of, if any."""
+        known = {one.origin for one in listener}
+        tellable = [
+            (one.importance * _recency(one, now), -index, one)
+            for index, one in enumerate(self._lived)
+            if one.importance >= _NEWS
+            and one.origin not in known
+            and listener_id not in one.who
+            and one.source != listener_id
+        ]
+        best = max(tellable, key=lambda item: item[:2], default=None)
+        return best[2] if best and best[0] >= FAINT else None
+
+    def hear(self, told: Lived, teller: str, *, at: datetime | None) -> Lived:
+        """Keep what `teller` tells: it matters less than what is lived through."""
+        heard = replace(
+            told, at=at, importance=round(told.importance * _HEARSAY, 6), times=1, source=teller,
+            tellings=told.tellings + 1,
+        )  # fmt: skip
+        self.add(heard)
+        return heard
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """Plain data for a save; defaults are left out."""
+        return [
+            {
+                key: value
+                for key in _DEFAULTS
+                if (value := _plain(getattr(one, key))) != _plain(_DEFAULTS[key])
+            }
+            for one in self._lived
+        ]
+
+    @classmethod
+    def from_saved(cls, saved: SavedMemories, *, capacity: int = CAPACITY) -> Memory:
+        """The memory of a checked save, in the same order, the faintest gone if it is too long."""
+        memory = cls(capacity=capacity)
+        memory._lived = [
+            Lived(
+                one.text, one.at, one.importance, one.place, one.who, one.times, one.source,
+                one.tellings, one.altered, one.origin,
+            )
+            for one in saved
+        ]  # fmt: skip
+        while len(memory._lived) > memory.capacity:
+            memory._forget()
+        return memory
+
+
+def misheard(
+    told: Lived,
+    people: Sequence[tuple[str, tuple[str, ...]]],
+    rng: random.Random,
+    *,
+    chance: float = 0.1,
+) -> Lived:
+    """The story, by `chance` with one person taken for another of `people` (id, names)."""
+    roll = rng.random()  # always rolled, so that one story does not shift another
+    inside = [one for one in people if _first_in(told.text, one[1])]
+    others = [one for one in people if not _first_in(told.text, one[1])]
+    if roll >= chance or not inside or not others:
+        return told
+    (wrong, names), (right, others_names) = rng.choice(inside), rng.choice(others)
+    name = re.escape(_first_in(told.text, names))
+    text = re.sub(rf"(?<!\w){name}(?!\w)", lambda _: others_names[0], told.text)
+    who = tuple(right if id == wrong else id for id in told.who)
+    return replace(told, text=text, who=who, altered=True)
+
+
+def _first_in(text: str, names: Sequence[str]) -> str:
+    """The first of the names that stands in the text as a word; empty where none does."""
+    return next((n for n in names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text)), "")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _hands(time: datetime) -> datetime:
+    """In-world times are compared by their hands, with or without a zone."""
+    return time.replace(tzinfo=None)
+
+
+def _age(lived: Lived, now: datetime) -> timedelta:
+    return max(timedelta(0), _hands(now) - _hands(lived.at)) if lived.at else timedelta(0)
+
+
+def _recency(lived: Lived, now: datetime | None) -> float:
+    """In [0, 1]; 1 where no time is known."""
+    if now is None or lived.at is None:
+        return 1.0
+    half_life = (1 + 13 * lived.importance**2) * (1 + math.log2(lived.times)) * _DAY
+    return float(0.5 ** (_age(lived, now) / half_life))

@@ -1,0 +1,78 @@
+"""From a live character and a situation to the context of one decision. Knows no backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from daydream_motives.characters.lore import Lore
+from daydream_motives.characters.relationships import NAMED, Tie
+from daydream_motives.motives.budget import CountTokens
+from daydream_motives.motives.context import MotiveContext, Recollection, build_context, touched
+from daydream_motives.motives.instinct import instinct
+from daydream_motives.motives.prose import recollection
+from daydream_motives.motives.situation import Situation
+
+if TYPE_CHECKING:
+    from daydream_motives.characters.character import Character
+
+TIES = 12
+
+
+def compose(
+    character: Character,
+    situation: Situation,
+    *,
+    count_tokens: CountTokens,
+    budget: int,
+    lore: Lore | None = None,
+) -> tuple[MotiveContext, list[str]]:
+    """What the character is told, and what instinct would answer.
+
+    Costs what the character itself holds (its ties, its memory) and what is around it, whatever
+    the size of the world.
+    """
+    ties = character.relationships.who_matters(
+        character.id,
+        present=[entity.id for entity in situation.present],
+        now=situation.time,
+        text=" ".join((*situation.happened, situation.activity)),
+        limit=TIES,
+    )
+    needs = dict(character.needs)
+    context = build_context(
+        character.sheet,
+        situation,
+        count_tokens=count_tokens,
+        budget=budget,
+        needs=needs,
+        mood=character.mood,
+        ties=ties,
+        recollections=_recollections(character, situation, ties),
+        lore=lore.recall(character.id, touched(situation, ties)) if lore else (),
+    )
+    return context, instinct(character.sheet, situation, needs=needs, ties=ties)
+
+
+def _recollections(
+    character: Character, situation: Situation, ties: Sequence[Tie]
+) -> list[Recollection]:
+    """What comes to the character's mind, in words."""
+    here = {entity.id for entity in situation.present}
+    recalled = character.recalled(
+        situation.time,
+        about=touched(situation, ties),
+        people=here.union(tie.person.id for tie in ties if NAMED in tie.reasons),
+        place=situation.place.id if situation.place else None,
+    )
+    found = []
+    for one in recalled:
+        lived, source = one.lived, one.lived.source
+        if source and source in character.relationships:
+            source = character.relationships.person(source).name
+        text = recollection(
+            lived.text, at=lived.at, now=situation.time, times=lived.times, source=source,
+            tellings=lived.tellings,
+        )  # fmt: skip
+        found.append(Recollection(text, min(1.0, one.score**0.5), ", ".join(one.reasons)))
+    return found
