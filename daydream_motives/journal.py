@@ -1,6 +1,6 @@
 """The record of a run: the contract between game and training.
 
-A journal is a SQLite file in WAL mode, or the same records as JSON Lines (see JSONL_FIELDS), which
+A journal is a SQLite file in WAL mode, or the same records as JSON Lines (see records.py), which
 a game in any language can write. Knows nothing of who writes it. Migrations are numbered, applied
 in order, and never edited once released.
 """
@@ -10,21 +10,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError
-
-from daydream_motives.characters.files import parse_json, problems_of
-from daydream_motives.errors import Problem, RunError, SituationError
-from daydream_motives.motives.budget import FIELDS
-from daydream_motives.motives.prompt import KEYS
-from daydream_motives.motives.purposes import Decision, Outcome
+from daydream_motives.errors import RunError
+from daydream_motives.motives.purposes import Decision
 from daydream_motives.motives.situation import Situation
+from daydream_motives.records import SCHEMA_VERSION
 
 MIGRATIONS = (
     """
@@ -42,28 +37,15 @@ MIGRATIONS = (
     ) STRICT;
     """,
 )
-SCHEMA_VERSION = len(MIGRATIONS)
 WALL_CLOCK_FIELDS = ("wall_time", "latency_ms")
-
-JSONL_FIELDS = {
-    "schema_version": "1",
-    "id": "unique text, a UUID for choice",
-    "character": "the character's id",
-    "world_time": "in-world ISO 8601 time, or null",
-    "context": f"the model's input: an object with {', '.join(FIELDS)}",
-    "purposes": "three objects: rank 1-3, text, score, targets, verb, unknown_names",
-    "provenance": "source (model, cache or instinct), model, model_hash, prompt_hash, seed …",
-    "chosen": "the rank acted on, or null",
-    "outcome": "null, or status (done, failed, interrupted, overruled), needs, grade …",
-    "wall_time": "seconds since 1970 when it was written, or null",
-}
 
 
 class Journal:
     """One run's SQLite file; writes are committed as they come.
 
-    Opens or creates `path`. Raises RunError for a file that is no journal, is newer than this
-    version, is locked, or lies where nothing can be written.
+    Opens or creates `path`. A run that is resumed writes again what it wrote after its checkpoint
+    (see `rewind`). Raises RunError for a file that is no journal, is newer than this version, is
+    locked, or lies where nothing can be written.
     """
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
@@ -84,6 +66,7 @@ class Journal:
                 self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate(read_only)
             self._db.execute("SELECT number FROM decisions LIMIT 1").fetchone()
+            self._again: int | None = None  # the event to be written again next
         except (sqlite3.Error, OSError) as exc:
             raise _run_error(self.path, exc) from exc
 
@@ -115,24 +98,26 @@ class Journal:
                 f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             )
 
-    def _write(self, sql: str, values: Iterable[Any]) -> None:
+    def _write(self, sql: str, values: Iterable[Any]) -> int:
+        """Returns how many rows it changed."""
         try:
-            self._db.execute(sql, tuple(values))
+            return self._db.execute(sql, tuple(values)).rowcount
         except sqlite3.Error as exc:
             raise _run_error(self.path, exc) from exc
 
     def describe(self, manifest: Mapping[str, Any]) -> None:
         """Set keys of the run's manifest: world, model and adapter hash, settings, seed …"""
-        for key, value in manifest.items():
-            self._write("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (key, _json(value)))
+        rows = [(key, _json(value)) for key, value in manifest.items()]
+        places = ", ".join(["(?, ?)"] * len(rows))  # one statement: all of it or none
+        self._write(f"INSERT OR REPLACE INTO manifest VALUES {places}", chain(*rows))  # noqa: S608
 
     def manifest(self) -> dict[str, Any]:
         rows = self._read("SELECT key, value FROM manifest ORDER BY key")
         return {row["key"]: self._parse(row["value"]) for row in rows}
 
-    def _read(self, sql: str) -> Iterator[sqlite3.Row]:
+    def _read(self, sql: str, values: Iterable[Any] = ()) -> Iterator[sqlite3.Row]:
         try:
-            yield from self._db.execute(sql)
+            yield from self._db.execute(sql, tuple(values))
         except sqlite3.Error as exc:
             raise _run_error(self.path, exc) from exc
 
@@ -142,8 +127,51 @@ class Journal:
         except ValueError as exc:
             raise RunError(f"{self.path} is damaged: {exc}", remedy="use another run") from exc
 
+    def position(self) -> dict[str, int]:
+        """How many decisions and events it holds."""
+        tables = ("decisions", "events")
+        counts = [next(self._read(f"SELECT count(*) FROM {name}"))[0] for name in tables]  # noqa: S608
+        return dict(zip(tables, counts, strict=True))
+
+    def last_time(self) -> str | None:
+        """The in-world time of the last decision or event."""
+        rows = [
+            next(self._read(f"SELECT world_time FROM {name} ORDER BY number DESC LIMIT 1"), None)  # noqa: S608
+            for name in ("decisions", "events")
+        ]
+        return max((row[0] for row in rows if row and row[0]), default=None)
+
+    def forget_description(self) -> None:
+        """Empty the manifest: a copy is another run."""
+        self._write("DELETE FROM manifest", ())
+
+    def rewind(self, position: Mapping[str, int]) -> None:
+        """From here on the same is written again as was after `position`: nothing is lost if it is
+        cut off, and nothing is there twice when it is through."""
+        self._again = position["events"] + 1
+
+    def cut(self, position: Mapping[str, int], still_open: Iterable[str] = ()) -> None:
+        """Remove all after `position`; what was `still_open` then has no outcome again."""
+        for name in ("decisions", "events"):
+            self._write(f"DELETE FROM {name} WHERE number > ?", (position[name],))  # noqa: S608
+        for id in still_open:
+            self._write("UPDATE decisions SET outcome = NULL WHERE id = ?", (id,))
+
+    def copy(self, path: str | Path) -> Journal:
+        """A journal of its own with the same content."""
+        twin = Journal(path)
+        try:
+            self._db.backup(twin._db)
+        except sqlite3.Error as exc:
+            raise _run_error(twin.path, exc) from exc
+        return twin
+
     def decided(self, decision: Decision, situation: Situation) -> None:
         """Keep a decision as it was made."""
+        if self._again is not None:
+            sql = "UPDATE decisions SET chosen = NULL, outcome = NULL WHERE id = ?"
+            if self._write(sql, (decision.id,)):
+                return
         data = decision.ranked.as_data()
         receipt = [asdict(entry) for entry in decision.provenance.receipt]
         self._write(
@@ -178,137 +206,43 @@ class Journal:
     ) -> None:
         """Keep something that happened in the world."""
         self._write(
-            "INSERT INTO events (world_time, kind, text, who, place, decision) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (world_time, kind, text, _json(list(who)), place, decision),
+            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._again, world_time, kind, text, _json(list(who)), place, decision),
         )
+        if self._again is not None:
+            self._again += 1
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Every decision in order, as the objects of the JSON Lines format."""
-        for row in self._read("SELECT * FROM decisions ORDER BY number"):
-            yield {
-                "schema_version": SCHEMA_VERSION,
-                "id": row["id"],
-                "character": row["character"],
-                "world_time": row["world_time"],
-                "context": self._parse(row["context"]),
-                "situation": self._parse(row["situation"]),
-                "purposes": self._parse(row["purposes"]),
-                "provenance": self._parse(row["provenance"]),
-                "receipt": self._parse(row["receipt"]),
-                "chosen": row["chosen"],
-                "outcome": self._parse(row["outcome"]) if row["outcome"] else None,
-                "wall_time": row["wall_time"],
-            }
+    def records(self, *, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Every decision in order, but the first `after`, as objects of the JSON Lines format."""
+        for row in self._read("SELECT * FROM decisions WHERE number > ? ORDER BY number", (after,)):
+            yield self._record(row)
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Everything that happened, in order."""
-        for row in self._read("SELECT * FROM events ORDER BY number"):
+    def record(self, id: str) -> dict[str, Any]:
+        """One decision; raises RunError where there is none of this id."""
+        for row in self._read("SELECT * FROM decisions WHERE id = ?", (id,)):
+            return self._record(row)
+        raise RunError(f"{self.path} has no decision {id}", remedy="use another run")
+
+    def _record(self, row: sqlite3.Row) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "id": row["id"],
+            "character": row["character"],
+            "world_time": row["world_time"],
+            "context": self._parse(row["context"]),
+            "situation": self._parse(row["situation"]),
+            "purposes": self._parse(row["purposes"]),
+            "provenance": self._parse(row["provenance"]),
+            "receipt": self._parse(row["receipt"]),
+            "chosen": row["chosen"],
+            "outcome": self._parse(row["outcome"]) if row["outcome"] else None,
+            "wall_time": row["wall_time"],
+        }
+
+    def events(self, *, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Everything that happened, in order, but the first `after`."""
+        for row in self._read("SELECT * FROM events WHERE number > ? ORDER BY number", (after,)):
             yield {**dict(row), "who": self._parse(row["who"])}
-
-
-def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Decisions from a JSON Lines journal; raises SituationError naming the bad line."""
-    for line, where in _lines(path, errors="strict"):
-        yield check_record(line, where)
-
-
-def check_file(path: str | Path) -> tuple[int, list[Problem]]:
-    """How many records a JSON Lines journal holds, and everything wrong with them."""
-    count = 0
-    problems: list[Problem] = []
-    for line, where in _lines(path, errors="replace"):
-        count += 1
-        try:
-            check_record(line, where)
-        except SituationError as exc:
-            problems += exc.problems
-    return count, problems
-
-
-def _lines(path: str | Path, *, errors: str) -> Iterator[tuple[str, str]]:
-    """Each line that holds something, and its place; `errors` as for `open`."""
-    try:
-        with Path(path).open(encoding="utf-8", errors=errors) as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield line, f"{path}: line {number}"
-    except (OSError, UnicodeDecodeError) as exc:
-        raise RunError(f"{path} cannot be read: {exc}", remedy="give a JSON Lines file") from exc
-
-
-def check_record(line: str, where: str) -> dict[str, Any]:
-    """One line of a JSON Lines journal, checked; raises SituationError listing what is wrong."""
-
-    def fail(path: str, found: object, expected: str) -> None:
-        problems.append(Problem(where, path, repr(found)[:80], expected))
-
-    problems: list[Problem] = []
-    try:
-        line.encode()
-        record = parse_json(line)
-        json.dumps(record, ensure_ascii=False).encode()  # no half characters, escaped or not
-    except (ValueError, RecursionError) as exc:
-        raise SituationError([Problem(where, "", str(exc), "one JSON object a line")]) from exc
-    if not isinstance(record, dict):
-        raise SituationError([Problem(where, "", type(record).__name__, "a JSON object")])
-    version = record.get("schema_version")
-    if version not in range(1, SCHEMA_VERSION + 1):
-        fail("schema_version", version, f"1 to {SCHEMA_VERSION}")
-    for key in ("id", "character"):
-        if not isinstance(record.get(key), str) or not record[key]:
-            fail(key, record.get(key), "text")
-    context = record.get("context")
-    if not isinstance(context, dict) or not all(isinstance(context.get(f), str) for f in FIELDS):
-        fail("context", context, f"an object with the texts {', '.join(FIELDS)}")
-    purposes = record.get("purposes")
-    rows = purposes if isinstance(purposes, list) else []
-    texts = [p["text"] for p in rows if isinstance(p, dict) and isinstance(p.get("text"), str)]
-    ranks = [p.get("rank") for p in rows if isinstance(p, dict)]
-    if not all(t.strip() for t in texts) or len(texts) != len(rows) or ranks != [1, 2, 3]:
-        fail("purposes", purposes, "three objects with rank 1, 2, 3 and a text")
-    provenance = record.get("provenance")
-    if not isinstance(provenance, dict) or provenance.get("source") not in (
-        "model", "cache", "instinct",
-    ):  # fmt: skip
-        fail("provenance", provenance, "an object whose source is model, cache or instinct")
-    chosen, when, wall = (record.get(key) for key in ("chosen", "world_time", "wall_time"))
-    if isinstance(chosen, bool) or chosen not in (None, 1, 2, 3):
-        fail("chosen", chosen, "1, 2, 3 or null")
-    if not (when is None or (isinstance(when, str) and _is_time(when))):
-        fail("world_time", when, "an ISO 8601 time or null")
-    if isinstance(wall, bool) or not (wall is None or isinstance(wall, int | float)):
-        fail("wall_time", wall, "seconds or null")
-    if record.get("outcome") == {}:
-        fail("outcome", {}, "an object with a status, or null")
-    elif record.get("outcome") is not None:
-        try:
-            Outcome.model_validate(record["outcome"])
-        except ValidationError as exc:
-            problems += problems_of(exc, where, "outcome")
-    if problems:
-        raise SituationError(problems)
-    return record
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return bool(datetime.fromisoformat(text))
-    except ValueError:
-        return False
-
-
-def as_sharegpt(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A decision as one ShareGPT training record, most likely purpose first."""
-    texts = [purpose["text"] for purpose in record["purposes"]]
-    answer = dict(zip(KEYS, texts, strict=True))
-    return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, record["id"])),
-        "conversations": [
-            {"from": "user", "value": _json({f: record["context"][f] for f in FIELDS})},
-            {"from": "assistant", "value": _json(answer)},
-        ],
-    }
 
 
 def _json(value: Any) -> str:

@@ -37,12 +37,15 @@ LATELY = 4
 
 def _with_memory(state: dict[str, Any]) -> dict[str, Any]:
     """2: the twelve recent events of version 1 are the beginning of a memory."""
-    recent = state.pop("recent", ())
-    state["memory"] = [
-        {**one, "importance": one.pop("weight", 0.5)} if isinstance(one, dict) else one
-        for one in ([dict(r) if isinstance(r, dict) else r for r in recent])
-    ]
-    return state
+    recent = state.pop("recent", [])
+    if isinstance(recent, list | tuple):
+        recent = [
+            {"importance" if key == "weight" else key: value for key, value in one.items()}
+            if isinstance(one, dict)
+            else one
+            for one in recent
+        ]
+    return {**state, "memory": recent}
 
 
 MIGRATIONS = (_with_memory,)  # from version 1 on; never edited once released
@@ -141,6 +144,11 @@ class Character:
                 remedy="pass engine=MotiveEngine() to Character, or set character.engine",
             )
         return self.engine
+
+    def change_sheet(self, sheet: CharacterSheet) -> None:
+        """Go on with an edited sheet; needs that it still has keep their level."""
+        self.sheet = sheet
+        self.needs = {id: self.needs.get(id, need.level) for id, need in sheet.needs.items()}
 
     def live(self, hours: float) -> list[str]:
         """Let in-world time (hours >= 0) pass; returns the needs that crossed their line."""

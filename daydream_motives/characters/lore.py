@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from daydream_motives.characters.person import mentions
 
@@ -46,8 +47,8 @@ class Lore:
             if not note.keys:
                 self._always.append(note)
             for key in note.keys:
-                if words := _WORD.findall(key.casefold()):
-                    self._by_word[words[0]].append((key, note))
+                words = _WORD.findall(key.casefold())
+                self._by_word[words[0] if words else ""].append((key, note))
 
     def __len__(self) -> int:
         return len(self._notes)
@@ -65,10 +66,11 @@ class Lore:
         """What comes up for the character when `touched` goes on, what goes first first."""
         words = dict.fromkeys(_WORD.findall(touched.casefold()))
         found = {
-            note
-            for word in words
+            note: None
+            for word in (*words, "")  # under "" are keys without a letter, such as emoji
             for key, note in self._by_word.get(word, ())
             if self._knows(id, note) and mentions(touched, key)
         }
-        found.update(note for note in self._always if self._knows(id, note))
+        always = (note for note in self._always if self._knows(id, note))
+        found.update(dict.fromkeys(islice(always, limit)))
         return sorted(found, key=lambda note: (-note.priority, note.id, note.text))[:limit]

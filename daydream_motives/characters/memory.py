@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from pydantic import Field, TypeAdapter
@@ -40,6 +41,7 @@ _LET_GO = 16
 _LONGEST = 500  # characters of one memory
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 _FRESH = 3 * _HOUR
+_NO_TIME = timedelta(0)
 _K1, _B = 1.2, 0.75
 _SMOOTHING = 10
 _NEWS = 0.55  # what matters less is not told on
@@ -71,12 +73,14 @@ class Lived:
     words: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        text = clean_text(self.text)[:_LONGEST]
+        text = clean_text(self.text)[:_LONGEST].rstrip()
         words = tuple(map(sys.intern, words_of(text)))
-        plain = f"{_NUMBER.sub('', text).casefold()}|{self.place}|{self.who}|{self.source}"
+        who = sorted(self.who)
+        plain = f"{_NUMBER.sub('', text).casefold()}|{self.place}|{who}|{self.source}"
         for name, value in (
             ("text", text), ("importance", min(1.0, max(0.0, self.importance))),
-            ("words", words), ("pattern", zlib.crc32(plain.encode())),
+            ("times", max(1, self.times)), ("words", words),
+            ("pattern", zlib.crc32(plain.encode(errors="replace"))),
             ("origin", self.origin or zlib.crc32(f"{text}|{self.at}".encode())),
         ):  # fmt: skip
             object.__setattr__(self, name, value)
@@ -149,12 +153,16 @@ class Memory:
 
     def _forget(self) -> None:
         """Let the faintest go, but never what came last."""
-        now = max((_hands(one.at) for one in self._lived if one.at), default=None)
         *old, last = self._lived
+        # By the latest time reached: after a clock set back, what comes now is not old by that.
+        hands = (_hands(one.at) if one.at else datetime.min for one in self._lived)
+        *reached, now = accumulate(hands, max)
+        ages = [now - time if one.at else _NO_TIME for one, time in zip(old, reached, strict=True)]
         faintest = sorted(
-            range(len(old)), key=lambda i: (old[i].importance * _recency(old[i], now), i)
+            range(len(old)), key=lambda i: (old[i].importance * _recency(old[i], ages[i]), i)
         )
-        gone = set(faintest[: max(1, min(_LET_GO, self.capacity // 8))])
+        too_many = len(self._lived) - self.capacity
+        gone = set(faintest[: max(too_many, min(_LET_GO, self.capacity // 8))])
         self._lived = [one for i, one in enumerate(old) if i not in gone] + [last]
 
     def recall(
@@ -184,12 +192,15 @@ class Memory:
                 reasons.append("someone in it is here or spoken of")
             if place is not None and lived.place == place:
                 hints.append(0.15)
-            if now is not None and lived.at and abs(_age(lived, now)) <= _FRESH:
+            age = _age(lived, now)
+            if now is not None and lived.at and age <= _FRESH:
                 hints.append(0.5)
                 reasons.append("fresh")
+            if not reasons:
+                continue
             relevance = 1 - math.prod(1 - hint for hint in hints)
-            score = _recency(lived, now) * lived.importance * relevance
-            if score >= FAINT and reasons:
+            score = _recency(lived, age) * lived.importance * relevance
+            if score >= FAINT:
                 found.append((-score, -index, Recalled(lived, round(score, 6), tuple(reasons))))
         found.sort(key=lambda item: item[:2])
         return [recalled for _, _, recalled in found[:limit]]
@@ -219,7 +230,7 @@ class Memory:
         """The weightiest thing that the listener neither knows nor was part of, if any."""
         known = {one.origin for one in listener}
         tellable = [
-            (one.importance * _recency(one, now), -index, one)
+            (one.importance * _recency(one, _age(one, now)), -index, one)
             for index, one in enumerate(self._lived)
             if one.importance >= _NEWS
             and one.origin not in known
@@ -231,9 +242,11 @@ class Memory:
 
     def hear(self, told: Lived, teller: str, *, at: datetime | None) -> Lived:
         """Keep what `teller` tells: it matters less than what is lived through."""
+        # Whoever lived through it is in it: it need not be told to them again.
+        who = told.who if told.tellings or teller in told.who else (*told.who, teller)
         heard = replace(
-            told, at=at, importance=round(told.importance * _HEARSAY, 6), times=1, source=teller,
-            tellings=told.tellings + 1,
+            told, at=at, importance=round(told.importance * _HEARSAY, 6), who=who, times=1,
+            source=teller, tellings=told.tellings + 1,
         )  # fmt: skip
         self.add(heard)
         return heard
@@ -244,7 +257,7 @@ class Memory:
             {
                 key: value
                 for key in _DEFAULTS
-                if (value := _plain(getattr(one, key))) != _plain(_DEFAULTS[key])
+                if (value := _plain(getattr(one, key))) != _plain(_DEFAULTS[key]) or key == "text"
             }
             for one in self._lived
         ]
@@ -260,7 +273,7 @@ class Memory:
             )
             for one in saved
         ]  # fmt: skip
-        while len(memory._lived) > memory.capacity:
+        if len(memory._lived) > memory.capacity:
             memory._forget()
         return memory
 
@@ -273,15 +286,16 @@ def misheard(
     chance: float = 0.1,
 ) -> Lived:
     """The story, by `chance` with one person taken for another of `people` (id, names)."""
-    roll = rng.random()  # always rolled, so that one story does not shift another
+    rng = random.Random(rng.random())  # one number each: one story does not shift another
+    roll = rng.random()
     inside = [one for one in people if _first_in(told.text, one[1])]
     others = [one for one in people if not _first_in(told.text, one[1])]
     if roll >= chance or not inside or not others:
         return told
     (wrong, names), (right, others_names) = rng.choice(inside), rng.choice(others)
-    name = re.escape(_first_in(told.text, names))
-    text = re.sub(rf"(?<!\w){name}(?!\w)", lambda _: others_names[0], told.text)
-    who = tuple(right if id == wrong else id for id in told.who)
+    called = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    text = re.sub(rf"(?<!\w)(?:{called})(?!\w)", lambda _: others_names[0], told.text)
+    who = tuple(dict.fromkeys(right if id == wrong else id for id in told.who))
     return replace(told, text=text, who=who, altered=True)
 
 
@@ -292,22 +306,23 @@ def _first_in(text: str, names: Sequence[str]) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return _TIME.dump_python(value, mode="json")
     return list(value) if isinstance(value, tuple) else value
 
 
 def _hands(time: datetime) -> datetime:
     """In-world times are compared by their hands, with or without a zone."""
-    return time.replace(tzinfo=None)
+    return time.replace(tzinfo=None) if time.tzinfo else time
 
 
-def _age(lived: Lived, now: datetime) -> timedelta:
-    return max(timedelta(0), _hands(now) - _hands(lived.at)) if lived.at else timedelta(0)
-
-
-def _recency(lived: Lived, now: datetime | None) -> float:
-    """In [0, 1]; 1 where no time is known."""
+def _age(lived: Lived, now: datetime | None) -> timedelta:
+    """Nothing where no time is known, and where the clock was set back since."""
     if now is None or lived.at is None:
-        return 1.0
+        return _NO_TIME
+    return max(_NO_TIME, _hands(now) - _hands(lived.at))
+
+
+def _recency(lived: Lived, age: timedelta) -> float:
+    """In [0, 1]; 1 for what is of this moment."""
     half_life = (1 + 13 * lived.importance**2) * (1 + math.log2(lived.times)) * _DAY
-    return float(0.5 ** (_age(lived, now) / half_life))
+    return float(0.5 ** (age / half_life))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 _STOP = frozenset(
     """a an the to of and or in on at for with from by as is be her his their its she he they it
     him them that this so because wants want will can who has have had was were about into up out
-    not but if then than""".split()
+    not but if then than s t d m ll re ve""".split()
 )
 _WORD = re.compile(r"\w+")
-_ENDING = re.compile(r"(?:ing|ed|es|s)$")
+_ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")  # "boats" is "boat"; "king" and "Ed" stay
 # Han and kana are written without spaces: there, two neighbours stand for a word.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 

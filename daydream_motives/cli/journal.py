@@ -22,7 +22,8 @@ def journal() -> None:
 def journal_export(run: str, kind: str, output: str | None) -> None:
     """Write the decisions of a RUN as JSON Lines, or as ShareGPT training records."""
     from daydream_motives.characters.files import write_atomic
-    from daydream_motives.journal import Journal, as_sharegpt
+    from daydream_motives.journal import Journal
+    from daydream_motives.records import as_sharegpt
     from daydream_motives.simulation.run import journal_of
 
     with Journal(journal_of(run), read_only=True) as source:
@@ -46,7 +47,7 @@ def journal_export(run: str, kind: str, output: str | None) -> None:
 def journal_check(file: str) -> None:
     """Check a JSON Lines journal, such as a game in another language writes."""
     from daydream_motives.errors import SituationError
-    from daydream_motives.journal import check_file
+    from daydream_motives.records import check_file
 
     count, problems = check_file(file)
     if problems:

@@ -350,6 +350,13 @@ class MotiveEngine:
                 log.warning("a decision could not be recorded: %s", exc)
         return decision
 
+    def reopen(self, decision: Decision) -> Decision:
+        """A decision of an earlier process that is still open: what becomes of it is recorded."""
+        decision.outcome = None
+        if self.recorder is not None:
+            decision.listeners.append(self._record)
+        return decision
+
     def _record(self, decision: Decision, what: str) -> None:
         if self.recorder is not None:
             (self.recorder.chosen if what == "chosen" else self.recorder.resolved)(decision)

@@ -103,11 +103,12 @@ def build_context(
     `needs` are levels in [0, 1]; `ties` come from RelationshipGraph.who_matters.
     """
     words = Words(sheet.subject, sheet.short_name)
+    memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text, m.reason))
     pieces = [
         *_description(sheet, words),
         *_situation(sheet, situation, words, needs or {}, mood, ties),
-        *_ties(ties, situation, words),
-        *_known(recollections, lore, situation, ties),
+        *_ties(ties, situation, words, memories),
+        *_known(memories, lore, situation, ties),
     ]
     pieces = [piece for piece in pieces if piece.text]
     _raise_relevant(pieces, situation, sheet)
@@ -225,18 +226,42 @@ def _usual(sheet: CharacterSheet, now: datetime | None, words: Words) -> str:
     return f"Around this time {words.possessive} habit is {entry.activity}"
 
 
-def _ties(ties: Sequence[Tie], situation: Situation, words: Words) -> list[Part]:
-    here = {entity.id for entity in situation.present}
+def _near(tie: Tie, situation: Situation) -> bool:
+    """Whether the situation is about the person: here, or spoken of."""
+    return NAMED in tie.reasons or any(tie.person.id == e.id for e in situation.present)
+
+
+def _last(tie: Tie) -> str:
+    """What the two had to do with each other last."""
+    return tie.relationship.history[-1].text if tie.relationship.history else ""
+
+
+def _told(text: str, memory: Recollection) -> bool:
+    """Whether the memory says just this, but for when, from whom and how often."""
+    if not (text := text.rstrip(".").casefold()):
+        return False
+    before, found, after = memory.text.casefold().partition(text)
+    return bool(found) and before[-2:] in ("", ": ") and after[:2] in ("", ".", " (")
+
+
+def _ties(
+    ties: Sequence[Tie], situation: Situation, words: Words, memories: Sequence[Recollection]
+) -> list[Part]:
+    """Those here or spoken of go before what comes to mind, the others after: if a memory tells
+    of them, their last meeting is left to it."""
     pieces = []
     for index, tie in enumerate(sorted(ties, key=lambda t: (-t.weight, t.person.id))):
         rel, name = tie.relationship, tie.person.name
         also = f", {tie.person.occupation}," if tie.person.occupation else ""
         what = f"{name}{also} is {words.possessive} {kind_phrase(rel.kinds)}"
-        last = rel.history[-1].text if rel.history else ""
+        near, last = _near(tie, situation), _last(tie)
+        if not near and any(_told(last, memory) for memory in memories):
+            last = ""
         felt = words.say("feels", joined(feelings(rel)))
         text = " ".join(sentence(part) for part in (what, rel.story, felt, last) if part)
-        matters = bool(tie.reasons) or tie.person.id in here or index < 2
-        piece = Part(3, "relationship", f"person:{tie.person.id}", text, 8.8 - 0.3 * index)
+        matters = bool(tie.reasons) or near or index < 2
+        priority = 8.8 - 0.3 * index if near else 6.5 - 0.4 * index
+        piece = Part(3, "relationship", f"person:{tie.person.id}", text, priority)
         if not matters:
             piece.status, piece.reason = "dropped", "does not matter now"
         pieces.append(piece)
@@ -244,25 +269,26 @@ def _ties(ties: Sequence[Tie], situation: Situation, words: Words) -> list[Part]
 
 
 def _known(
-    recollections: Iterable[Recollection],
+    memories: Sequence[Recollection],
     lore: Iterable[Note],
     situation: Situation,
     ties: Sequence[Tie],
 ) -> list[Part]:
     pieces = []
-    said = [text for t in ties for e in t.relationship.history[-1:] if (text := e.text.rstrip("."))]
-    memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text))
+    said = [_last(tie) for tie in ties if _near(tie, situation)]
     for memory in {m.text: m for m in reversed(memories)}.values():
         pieces.append(
             Part(3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight,
                  reason=memory.reason)
         )  # fmt: skip
-        if any(text in memory.text for text in said):
+        if any(_told(text, memory) for text in situation.happened):
+            pieces[-1].status, pieces[-1].reason = "dropped", "it has just happened"
+        elif any(_told(text, memory) for text in said):
             pieces[-1].status, pieces[-1].reason = "dropped", "told with the relationship"
     text = touched(situation, ties)
     for note in sorted(lore, key=lambda n: (-n.priority, n.id, n.text, n.keys)):
         hits = [key for key in note.keys if mentions(text, key)]
-        piece = Part(3, "lore", f"lore:{note.id}", sentence(note.text), 3 + 0.4 * note.priority)
+        piece = Part(3, "lore", f"lore:{note.id}", sentence(note.text), 4 + 0.4 * note.priority)
         if note.keys and not hits:
             piece.status, piece.reason = "dropped", "nothing brings it up"
         elif hits:

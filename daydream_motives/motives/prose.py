@@ -155,6 +155,8 @@ def recollection(
     text: str, *, at: datetime | None, now: datetime | None, times: int, source: str, tellings: int
 ) -> str:
     """What comes to mind as a sentence: when, from whom, how often, and what."""
+    if not text:
+        return ""
     heard = f"{source} {'says' if tellings < 2 else 'has heard'}" if source else ""
     often = f" ({times} times so far)" if times > 1 else ""
     head = ", ".join(part for part in (day_phrase(at, now) if not source else "", heard) if part)

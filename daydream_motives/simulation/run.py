@@ -1,122 +1,323 @@
-"""A run's folder: `journal.sqlite` as it goes, and `manifest.json`, written last, for "complete".
+"""A run in its folder: begun, gone on with after any end, branched. Knows nothing of terminals.
 
-Knows nothing of terminals.
+Between two checkpoints the journal is the record: a resumed run takes the last whole checkpoint,
+lives the ticks after it again with the answers that the journal holds, and asks the model only
+from where the record ends.
 """
 
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from daydream_motives.characters.files import write_atomic
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.errors import RunError
 from daydream_motives.journal import Journal
-from daydream_motives.motives.purposes import Decision
+from daydream_motives.records import as_decision
+from daydream_motives.simulation.checkpoint import file_of, snapshot, ticks_in, write_packed
+from daydream_motives.simulation.edit import adopt
+from daydream_motives.simulation.folder import RunFolder
+from daydream_motives.simulation.record import (
+    Recorded,
+    Scenario,
+    edits_left,
+    last_point,
+    last_tick,
+    manifest_of,
+    same_model,
+    simulation_of,
+)
 from daydream_motives.simulation.runner import Happening, Simulation
 from daydream_motives.simulation.summary import Summary, summarise
 from daydream_motives.simulation.world import World
 
-MANIFEST_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """Everything that, with a world and a model, decides a run."""
-
-    ticks: int
-    seed: int = 0
-    max_decisions: int | None = None
-    budget: int | None = None
+CHECKPOINT_MINUTES = 60
+_RECENT = 3  # checkpoints kept besides the first and one a day
+_KEPT = ("schema_version", "world", "model", "scenario", "versions", "branched_from")
 
 
 class Run:
-    """One simulation of a world into a folder of its own.
+    """A run under way; `start`, `resume` and `branch` make one.
 
-    Raises RunError where the folder already holds a run, or cannot be written.
+    `before_tick` is called between ticks: there the world may be edited. Use `steps` to its end, or
+    call `close`.
     """
 
     def __init__(
-        self, world: World, engine: MotiveEngine, scenario: Scenario, folder: str | Path
+        self,
+        folder: Path,
+        lock: FileLock,
+        journal: Journal,
+        simulation: Simulation,
+        scenario: Scenario,
+        *,
+        edits: Sequence[int] = (),
+        silent_until: int = 0,
     ) -> None:
-        self.folder = Path(folder)
-        if (self.folder / "journal.sqlite").exists():
-            raise RunError(
-                f"{self.folder} already holds a run", remedy="choose another folder with --run DIR"
-            )
-        self.world, self.engine, self.scenario = world, engine, scenario
-        backend = engine.backend
-        self.manifest: dict[str, Any] = {
-            "schema_version": MANIFEST_VERSION,
-            "world": {"name": world.name, "hash": world.hash},
-            "model": {
-                "name": backend.model if backend else None,
-                "hash": backend.model_hash if backend else None,
-                "adapter_hash": backend.adapter_hash if backend else None,
-            },
-            "scenario": {
-                "ticks": scenario.ticks, "seed": scenario.seed,
-                "max_decisions": scenario.max_decisions, "budget": engine.budget,
-            },
-            "versions": versions(),
-        }  # fmt: skip
-        key = json.dumps(self.manifest, sort_keys=True)
-        engine.seed, engine.namespace = scenario.seed, key
-        self.journal = Journal(self.folder / "journal.sqlite")
-        self.journal.describe({**self.manifest, "started": _now()})
-        engine.recorder = self.journal
-        self.simulation = Simulation(
-            world, engine, seed=scenario.seed, journal=self.journal, ticks=scenario.ticks,
-            max_decisions=scenario.max_decisions,
-        )  # fmt: skip
-        self.decisions: list[Decision] = []
+        self.folder, self.journal = folder, journal
+        self.simulation, self.scenario = simulation, scenario
+        self.before_tick: Callable[[Run], None] | None = None
+        self._edits = set(edits)  # of the record, to be made again
+        self._silent_until = silent_until  # what was told before the end is not told again
+        self._lock = lock
+        described = journal.manifest()
+        self.manifest: dict[str, Any] = {key: described[key] for key in _KEPT if key in described}
+        self._every = simulation.clock.ticks(described["checkpoint_minutes"])
 
     def steps(self) -> Iterator[list[Happening]]:
         """What happened in each tick, until the scenario's end; then the manifest is written."""
+        simulation = self.simulation
         try:
-            for _ in range(self.scenario.ticks):
-                told = self.simulation.step()
-                self.decisions += [h.decision for h in told if h.decision]
-                yield told
-            summary = self.summary()
-            self.manifest["summary"] = summary.as_data()
-            self.manifest["finished"] = _now()
-            self.journal.describe({"finished": self.manifest["finished"]})
-            text = json.dumps(self.manifest, ensure_ascii=False, indent=2) + "\n"
-            try:
-                write_atomic(self.folder / "manifest.json", text)
-            except OSError as exc:
-                raise RunError(f"cannot write {self.folder}: {exc}", remedy="free space") from exc
+            while (tick := simulation.clock.tick) < self.scenario.ticks:
+                if tick in self._edits:
+                    self._take_in(RunFolder(self.folder).world(tick))
+                if self.before_tick and tick >= self._silent_until:
+                    self.before_tick(self)
+                told = simulation.step()
+                if simulation.clock.tick % self._every == 0:
+                    self.checkpoint()
+                if tick >= self._silent_until:
+                    yield told
+            self._finish()
         finally:
-            self.journal.close()
-            self.engine.recorder = None
+            self.close()
+
+    def edit(self, world: World) -> list[str]:
+        """Go on in the edited world; returns what changed. Raises WorldError where that cannot be,
+        and nothing changes then."""
+        tick = self.simulation.clock.tick
+        changes = self._take_in(world)
+        if changes:
+            write_packed(file_of(self.folder / "worlds", tick), world.to_data())
+        return changes
+
+    def _take_in(self, world: World) -> list[str]:
+        changes = adopt(self.simulation, world)
+        for change in changes:
+            self.simulation.note(change, "edited", place=None, who=())
+        return changes
+
+    def checkpoint(self) -> None:
+        """Write the state as it is between two ticks; old checkpoints are thinned out."""
+        folder, tick = self.folder / "checkpoints", self.simulation.clock.tick
+        write_packed(file_of(folder, tick), snapshot(self.simulation, self.journal.position()))
+        a_day = self.simulation.clock.ticks_per_day
+        for old in ticks_in(folder)[:-_RECENT]:
+            if old % a_day:
+                file_of(folder, old).unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        self.checkpoint()
+        self.manifest["summary"] = self.summary().as_data()
+        self.manifest["finished"] = _now()
+        self.journal.describe({"finished": self.manifest["finished"]})
+        text = json.dumps(self.manifest, ensure_ascii=False, indent=2) + "\n"
+        try:
+            write_atomic(self.folder / "manifest.json", text)
+        except OSError as exc:
+            raise RunError(f"cannot write {self.folder}: {exc}", remedy="free space") from exc
+
+    def close(self) -> None:
+        """Let go of the folder; harmless when repeated."""
+        engine = self.simulation.engine
+        engine.recorder = engine.recorded = None
+        self.journal.close()
+        self._lock.release()
 
     def summary(self) -> Summary:
-        """Figures of the decisions so far."""
-        return summarise(self.decisions)
+        """Figures of the decisions so far, also when the run is closed."""
+        with RunFolder(self.folder).journal() as journal:
+            return summarise(map(as_decision, journal.records()))
+
+
+def start(
+    world: World,
+    engine: MotiveEngine,
+    scenario: Scenario,
+    folder: str | Path,
+    *,
+    source: str | None = None,
+    checkpoint_minutes: int = CHECKPOINT_MINUTES,
+) -> Run:
+    """Begin a run in a new folder; `source` says where the world was read.
+
+    Raises RunError where the folder already holds a run, or cannot be written.
+    """
+    path = Path(folder)
+    lock = _claimed(path)
+    scenario = replace(scenario, budget=scenario.budget or engine.budget)
+    manifest = manifest_of(world, engine, scenario)
+    write_packed(path / "world.json.gz", world.to_data())
+    with _given_up(lock, Journal(path / "journal.sqlite")) as journal:
+        namespace = json.dumps(manifest, sort_keys=True)
+        journal.describe(
+            {**manifest, "namespace": namespace, "source": source, "started": _now(),
+             "checkpoint_minutes": checkpoint_minutes}
+        )  # fmt: skip
+        simulation = simulation_of(world, engine, scenario, journal, namespace)
+        run = Run(path, lock, journal, simulation, scenario)
+        run.checkpoint()
+        return run
+
+
+def resume(folder: str | Path, engine: MotiveEngine, *, ticks: int | None = None) -> Run:
+    """Go on with a run whose process ended, at any moment, as if nothing had happened.
+
+    A complete run goes on to `ticks` in all. Raises RunError for another model, a record that does
+    not fit, or a folder in use.
+    """
+    held = RunFolder(folder)
+    same_model(held, engine)
+    scenario = Scenario(**held.manifest["scenario"])
+    if held.complete and (ticks or 0) <= scenario.ticks:
+        raise RunError(
+            f"{held.path} is complete: {scenario.ticks} ticks",
+            remedy="give more --days or --ticks in all to go on, or --branch RUN@TICK",
+        )
+    if not held.complete and ticks not in (None, scenario.ticks):
+        raise RunError(
+            f"{held.path} is not complete; it can only go on to its {scenario.ticks} ticks",
+            remedy="resume it without --days and --ticks; once complete it can go further",
+        )
+    lock = _locked(held.path)
+    with _given_up(lock, Journal(held.path / "journal.sqlite")) as journal:
+        point = last_point(held, engine, scenario, journal, None)
+        journal.rewind(point.position)
+        engine.recorded = Recorded(point.records)
+        if ticks and held.complete:
+            scenario = replace(scenario, ticks=ticks)
+            point.simulation.plan(ticks, scenario.max_decisions)
+            (held.path / "manifest.json").unlink()
+            journal.describe({"scenario": asdict(scenario)})
+        return Run(
+            held.path, lock, journal, point.simulation, scenario,
+            edits=edits_left(held, point.simulation),
+            silent_until=last_tick(journal, point.simulation.clock),
+        )  # fmt: skip
+
+
+def branch(
+    source: str | Path,
+    tick: int,
+    engine: MotiveEngine,
+    folder: str | Path,
+    *,
+    world: World | None = None,
+    seed: int | None = None,
+    ticks: int | None = None,
+    max_decisions: int | None = None,
+) -> Run:
+    """Begin a new run where another was before `tick`; the other stays as it is.
+
+    An edited `world`, another seed or model, more ticks are taken up from there on. Raises RunError
+    where the other did not come that far, and WorldError for a world that does not fit.
+    """
+    held = RunFolder(source)
+    old = Scenario(**held.manifest["scenario"])
+    scenario = replace(
+        old, seed=old.seed if seed is None else seed, ticks=ticks or max(old.ticks, tick + 1),
+        max_decisions=max_decisions or old.max_decisions,
+    )  # fmt: skip
+    path = Path(folder)
+    lock = _claimed(path)
+    with held.journal() as original:
+        copied = original.copy(path / "journal.sqlite")
+    with _given_up(lock, copied) as journal:
+        point = last_point(held, engine, old, journal, tick)
+        simulation = point.simulation
+        if simulation.clock.tick < tick:
+            same_model(held, engine, at=simulation.clock.tick)
+        journal.cut(
+            point.position, [a.decision.id for a in simulation.actors.values() if a.decision]
+        )
+        engine.recorded = Recorded(point.records, only=str(held.path))
+        edits = edits_left(held, simulation)
+        while simulation.clock.tick < tick:
+            if simulation.clock.tick in edits:
+                adopt(simulation, held.world(simulation.clock.tick))
+            simulation.step()
+        engine.recorded = None
+        manifest = {
+            **manifest_of(world or simulation.world, engine, scenario),
+            "branched_from": {"run": held.path.name, "tick": tick},
+        }
+        namespace = json.dumps([held.manifest["namespace"], manifest], sort_keys=True)
+        engine.namespace, engine.seed = namespace, scenario.seed
+        if scenario.seed != old.seed:
+            simulation.rng = random.Random(f"world:{scenario.seed}:{tick}")
+        simulation.plan(scenario.ticks, scenario.max_decisions)
+        write_packed(path / "world.json.gz", simulation.world.to_data())
+        journal.forget_description()
+        journal.describe(
+            {**manifest, "namespace": namespace, "source": held.manifest.get("source"),
+             "started": _now(), "checkpoint_minutes": held.manifest["checkpoint_minutes"]}
+        )  # fmt: skip
+        run = Run(path, lock, journal, simulation, scenario)
+        if world is not None:
+            run.edit(world)
+        run.checkpoint()
+        return run
+
+
+def _claimed(path: Path) -> FileLock:
+    """The lock of a folder that holds no run yet."""
+    lock = _locked(path)
+    file = path / "journal.sqlite"
+    if file.exists():
+        with Journal(file, read_only=True) as journal:
+            used = bool(journal.manifest()) or any(journal.position().values())
+        if used:
+            lock.release()
+            raise RunError(
+                f"{path} already holds a run",
+                remedy="choose another folder with --run DIR, or go on with --resume DIR",
+            )
+    return lock
+
+
+def _locked(path: Path) -> FileLock:
+    """The folder's lock; raises RunError while another process holds it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / "run.lock")
+        lock.acquire(timeout=0)
+        return lock
+    except Timeout:
+        raise RunError(
+            f"another process is writing {path}",
+            remedy="wait until it is done, or end it; the lock goes with the process",
+        ) from None
+    except OSError as exc:
+        raise RunError(
+            f"cannot write {path}: {exc.strerror or exc}",
+            remedy="choose a folder you may write with --run DIR",
+        ) from exc
+
+
+@contextmanager
+def _given_up(lock: FileLock, journal: Journal) -> Iterator[Journal]:
+    """Lets go of the folder where a run cannot begin."""
+    try:
+        yield journal
+    except BaseException:
+        journal.close()
+        lock.release()
+        raise
 
 
 def journal_of(path: str | Path) -> Path:
     """The journal of a run's folder, or the file itself."""
     given = Path(path)
     return given / "journal.sqlite" if given.is_dir() else given
-
-
-def versions() -> dict[str, str]:
-    """What a repetition of the run would need."""
-    found = {"python": platform.python_version()}
-    for package in ("daydream-motives", "llama-cpp-python", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _now() -> str:

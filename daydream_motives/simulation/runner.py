@@ -12,50 +12,33 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from daydream_motives.characters.character import Character
-from daydream_motives.characters.lore import Lore, Note
-from daydream_motives.characters.sheet import RoutineEntry, slug
+from daydream_motives.characters.relationships import RelationshipGraph
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.journal import Journal
 from daydream_motives.motives.purposes import Decision, Outcome
-from daydream_motives.motives.situation import Entity, Situation
+from daydream_motives.motives.situation import Situation
 from daydream_motives.simulation.clock import Clock, within
 from daydream_motives.simulation.rules import Action, Rules, TownRules
+from daydream_motives.simulation.scene import (
+    URGENCY,
+    Actor,
+    Scene,
+    is_sleep,
+    routine_of,
+    should_sleep,
+)
 from daydream_motives.simulation.schema import WorldEvent
-from daydream_motives.simulation.world import World
+from daydream_motives.simulation.world import World, lore_of, timetable
 
 log = logging.getLogger("daydream_motives")
 
-# What calls for a thought, and how much: a waiting thought gains 1 an hour.
-_URGENCY = {"interrupted": 4.0, "woke up": 3.5, "need": 3.0, "finished": 2.0, "arrived": 1.5}
 _SLEEP_RESTORES = 0.12  # of rest, an hour
-_SLEEP = ("sleep", "sleeping", "asleep")
 _STRONG_TIE = 0.55
-_CROWD = 16
 _PAUSE_MINUTES = 60  # nobody is called to think again sooner by a mere arrival
-
-
-@dataclass(slots=True)
-class Actor:
-    """A character in the running world, and why it should think (if it should)."""
-
-    character: Character
-    asleep: bool = True
-    action: Action | None = None
-    decision: Decision | None = None
-    calls: dict[str, str] = field(default_factory=dict)  # reason -> what happened
-    called: int = 0  # tick of the oldest call
-    thought: int = -1000  # tick of the last decision
-    way: tuple[str, int] | None = None  # where the routine leads, and the tick of arrival
-
-    def call(self, reason: str, text: str, tick: int) -> None:
-        """Something calls for a thought."""
-        if not self.calls:
-            self.called = tick
-        self.calls[reason] = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +74,30 @@ class Simulation:
         self.rng = random.Random(f"world:{seed}")
         engine.lore = lore_of(world)
         self.relationships = world.relationships.copy()  # the world stays as it was written
-        self.actors = {
-            id: Actor(Character(sheet, id=id, relationships=self.relationships, engine=engine))
-            for id, sheet in sorted(world.sheets.items())
-        }
-        for actor in self.actors.values():
-            actor.character.place = actor.character.place or next(iter(world.places))
-            actor.asleep = self._should_sleep(actor.character)
-        self._here: dict[str, list[str]] = {}
-        self._ticks = ticks or self.clock.ticks_per_day
-        self._max_decisions = max_decisions
-        self._wakeful = self._count_awake() if max_decisions is not None else []
-        self._due = sorted(
-            (event for event in world.events if event.at is not None),
-            key=lambda event: (event.at, event.id),
-        )
-        self._random = sorted((e for e in world.events if e.at is None), key=lambda e: e.id)
+        self.actors: dict[str, Actor] = {}
+        for id in sorted(world.sheets):
+            self.enter(id)
+        self.plan(ticks or self.clock.ticks_per_day, max_decisions)
+        self.due = timetable(world)
         self.decided = 0
+
+    def plan(self, ticks: int, max_decisions: int | None) -> None:
+        """How long the run is, and how many thoughts are spread over it."""
+        self._ticks, self._max_decisions = ticks, max_decisions
+        self._wakeful = self._count_awake() if max_decisions is not None else []
+
+    def enter(self, id: str) -> None:
+        """Somebody of the world begins to live in it."""
+        sheet = self.world.sheets[id]
+        character = Character(sheet, id=id, relationships=self.relationships, engine=self.engine)
+        character.place = character.place or next(iter(self.world.places))
+        self.actors[id] = Actor(character, asleep=should_sleep(sheet, self.clock.now))
+
+    def take_over(self, graph: RelationshipGraph) -> None:
+        """From now on these are everyone's relationships."""
+        self.relationships = graph
+        for actor in self.actors.values():
+            actor.character.relationships = graph
 
     def character(self, id: str) -> Character:
         return self.actors[id].character
@@ -117,8 +107,10 @@ class Simulation:
 
     def situation_of(self, id: str) -> Situation:
         """What the character faces now."""
-        self._look_around()
-        return self._situation(self.actors[id])
+        actor = self.actors[id]
+        return Scene(self.world, self.actors).situation(
+            actor, self.clock.now, self.rules.verbs(self, actor.character)
+        )
 
     def run(self, ticks: int) -> Iterator[Happening]:
         """Advance so many ticks, telling what happens as it does."""
@@ -149,15 +141,18 @@ class Simulation:
     def _events_now(self) -> list[WorldEvent]:
         now, hours = self.clock.now, self.clock.minutes_per_tick / 60
         found = []
-        while self._due and self._due[0].at is not None and self._due[0].at <= now:
-            found.append(self._due.pop(0))
-        for event in self._random:
+        while self.due and self.due[0].at is not None and self.due[0].at <= now:
+            found.append(self.due.pop(0))
+        for event in self._at_random():
             open_hours = _hours(event.between)
             roll = self.rng.random()  # always rolled, so that one event does not shift another
             chance = (event.chance_per_day or 0) / open_hours * hours
             if within(f"{now:%H:%M}", event.between) and roll < chance:
                 found.append(event)
         return found
+
+    def _at_random(self) -> list[WorldEvent]:
+        return sorted((e for e in self.world.events if e.at is None), key=lambda e: e.id)
 
     def _happen(self, event: WorldEvent) -> Happening:
         for id, actor in self.actors.items():
@@ -171,11 +166,12 @@ class Simulation:
                 if id in event.who:
                     character.change_needs(event.needs)
                 if event.interrupts and not actor.asleep:
-                    self._interrupt(actor, event.text)
+                    self.interrupt(actor, event.text)
         self.note(event.text, "event", place=event.place, who=event.who)
         return Happening("event", self.clock.now, event.text)
 
-    def _interrupt(self, actor: Actor, text: str) -> None:
+    def interrupt(self, actor: Actor, text: str) -> None:
+        """Whatever the actor does ends here, and calls for a thought."""
         if actor.decision and actor.decision.outcome is None:
             actor.decision.resolve(Outcome(status="interrupted", note=text))
         actor.action = actor.decision = None
@@ -188,11 +184,11 @@ class Simulation:
         character.change_needs({need: gain * hours for need, gain in place.restores.items()})
         if actor.asleep:
             character.change_needs({"rest": _SLEEP_RESTORES * hours, "food": 0.05 * hours})
-            if not self._should_sleep(character):
+            if not should_sleep(character.sheet, self.clock.now):
                 actor.asleep = False
                 actor.call("woke up", f"{character.sheet.short_name} has just woken up",
                            self.clock.tick)  # fmt: skip
-        elif self._should_sleep(character) and actor.action is None:
+        elif should_sleep(character.sheet, self.clock.now) and actor.action is None:
             actor.asleep, actor.calls = True, {}
             character.activity = "sleeping"
             if character.sheet.home:
@@ -202,18 +198,9 @@ class Simulation:
             felt = words.get(crossed[0], f"in need of {crossed[0]}")
             actor.call("need", f"{character.sheet.short_name} has become {felt}", self.clock.tick)
 
-    def _should_sleep(self, character: Character) -> bool:
-        entry = self._routine(character)
-        return entry is not None and _is_sleep(entry)
-
-    def _routine(self, character: Character) -> RoutineEntry | None:
-        routine, clock = character.sheet.routine, f"{self.clock.now:%H:%M}"
-        past = [entry for entry in routine if entry.at <= clock]
-        return past[-1] if past else routine[-1] if routine else None
-
     def _follow_routine(self, actor: Actor) -> None:
         """Nobody stands about: without a purpose in hand, the routine of the hour."""
-        entry, character = self._routine(actor.character), actor.character
+        entry, character = routine_of(actor.character.sheet, self.clock.now), actor.character
         if entry is None:
             return
         character.activity = entry.activity
@@ -276,11 +263,14 @@ class Simulation:
             if actor.calls
             and not actor.asleep
             and actor.action is None
-            and not self._should_sleep(actor.character)
+            and not should_sleep(actor.character.sheet, self.clock.now)
         ]
         batch = sorted(waiting, key=lambda item: item[:2])[: max(0, allowance)]
-        self._look_around()
-        asked = [(actor.character, self._situation(actor)) for _, _, actor in batch]
+        scene, now = Scene(self.world, self.actors), self.clock.now
+        asked = [
+            (a.character, scene.situation(a, now, self.rules.verbs(self, a.character)))
+            for _, _, a in batch
+        ]
         told = []
         for (_, id, actor), decision in zip(batch, self.engine.decide_many(asked), strict=True):
             actor.calls, actor.thought, actor.way = {}, self.clock.tick, None
@@ -297,7 +287,7 @@ class Simulation:
     def _count_awake(self) -> list[int]:
         """How many people are up in each tick by their routines, summed: thoughts go by that."""
         routines = Counter(
-            tuple((entry.at, _is_sleep(entry)) for entry in actor.character.sheet.routine)
+            tuple((entry.at, is_sleep(entry)) for entry in actor.character.sheet.routine)
             for actor in self.actors.values()
         )
         total, sums = 0, []
@@ -312,50 +302,7 @@ class Simulation:
 
     def _urgency(self, actor: Actor) -> float:
         waited = (self.clock.tick - actor.called) * self.clock.minutes_per_tick / 60
-        return max(_URGENCY[reason] for reason in actor.calls) + waited
-
-    def _situation(self, actor: Actor) -> Situation:
-        """What the actor faces now, as the rules of the world let it be seen."""
-        character, places = actor.character, self.world.places
-        here = character.place or next(iter(places))
-        order = sorted(actor.calls, key=lambda reason: (-_URGENCY[reason], reason))
-        return Situation(
-            time=self.clock.now,
-            place=self._place(here),
-            place_note=places[here].description,
-            present=self._present(character.id, here),
-            things=tuple(
-                Entity(id=f"{here}.{slug(thing)}", name=thing)
-                for thing in places[here].things
-            ),
-            nearby=tuple(self._place(id) for id in places[here].connects),
-            happened=tuple(actor.calls[reason] for reason in order),
-            activity=character.activity,
-            verbs=tuple(self.rules.verbs(self, character)),
-        )  # fmt: skip
-
-    def _look_around(self) -> None:
-        """Who is awake where, for the situations of this moment."""
-        self._here = {}
-        for id, actor in self.actors.items():
-            if not actor.asleep:
-                self._here.setdefault(actor.character.place or "", []).append(id)
-
-    def _present(self, id: str, place: str) -> tuple[Entity, ...]:
-        """The others who are there; in a crowd those the character has the strongest ties to."""
-        others = [other for other in self._here.get(place, ()) if other != id]
-        if len(others) > _CROWD:
-            ties = {other: self.relationships.get(id, other) for other in others}
-            others.sort(key=lambda o: (-tie.strength if (tie := ties[o]) else 0.0, o))
-        sheets = {other: self.actors[other].character.sheet for other in others[:_CROWD]}
-        return tuple(
-            Entity(id=other, name=sheet.name, kind="person", aliases=sheet.aliases)
-            for other, sheet in sheets.items()
-        )
-
-    def _place(self, id: str) -> Entity:
-        place = self.world.places[id]
-        return Entity(id=id, name=place.name, kind="place", aliases=place.aliases)
+        return max(URGENCY[reason] for reason in actor.calls) + waited
 
     def note(
         self,
@@ -371,20 +318,6 @@ class Simulation:
             self.journal.event(
                 kind, text, world_time=self.clock.now.isoformat(), who=who, place=place, decision=of
             )
-
-
-def lore_of(world: World) -> Lore:
-    """The world's notes, with who knows which."""
-    notes = (
-        Note(note.id, note.text, note.keys, note.priority,
-             None if note.known_to == "everyone" else note.known_to)
-        for note in world.lore
-    )  # fmt: skip
-    return Lore(notes, {id: sheet.factions for id, sheet in world.sheets.items()})
-
-
-def _is_sleep(entry: RoutineEntry) -> bool:
-    return entry.activity.casefold().split(" ")[0] in _SLEEP
 
 
 def _hours(span: tuple[str, str]) -> float:

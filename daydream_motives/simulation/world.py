@@ -29,6 +29,7 @@ from daydream_motives.characters.files import (
     write_atomic,
 )
 from daydream_motives.characters.kinds import KINDS
+from daydream_motives.characters.lore import Lore, Note
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import (
@@ -377,3 +378,19 @@ def _both_ways(places: dict[str, Place]) -> dict[str, Place]:
         id: place.model_copy(update={"connects": dict(sorted(ways[id].items()))})
         for id, place in places.items()
     }
+
+
+def lore_of(world: World) -> Lore:
+    """The world's notes, with who knows which."""
+    notes = (
+        Note(note.id, note.text, note.keys, note.priority,
+             None if note.known_to == "everyone" else note.known_to)
+        for note in world.lore
+    )  # fmt: skip
+    return Lore(notes, {id: sheet.factions for id, sheet in world.sheets.items()})
+
+
+def timetable(world: World) -> list[WorldEvent]:
+    """The events that happen once, by their time."""
+    dated = [(event.at, event.id, event) for event in world.events if event.at is not None]
+    return [event for _, _, event in sorted(dated, key=lambda item: item[:2])]

@@ -1,0 +1,129 @@
+"""A run's folder, to be read.
+
+    journal.sqlite            every decision, outcome and event
+    world.json.gz             the world as it was at the start
+    worlds/<tick>.json.gz     the world as edited while the run went on
+    checkpoints/<tick>.json.gz
+    run.lock                  held by the process that writes
+    manifest.json             written last, for "complete"
+
+Knows nothing of engines and terminals.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from daydream_motives.characters.relationships import RelationshipGraph
+from daydream_motives.errors import ContentError, RunError
+from daydream_motives.journal import Journal
+from daydream_motives.simulation.checkpoint import (
+    file_of,
+    read_checkpoint,
+    read_packed,
+    ticks_in,
+)
+from daydream_motives.simulation.clock import Clock
+from daydream_motives.simulation.world import World
+
+log = logging.getLogger("daydream_motives")
+ENSEMBLE = "ensemble.json"
+
+
+class RunFolder:
+    """A run on disk; raises RunError where there is none."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if (self.path / ENSEMBLE).exists():
+            raise RunError(
+                f"{self.path} holds several runs: {', '.join(map(str, members(self.path)))}",
+                remedy="name one of them",
+            )
+        with self.journal() as journal:
+            self.manifest = journal.manifest()
+        if "scenario" not in self.manifest:
+            raise RunError(
+                f"{self.path} holds a journal, but no run of `daydream simulate`",
+                remedy="give the folder that --run named",
+            )
+
+    def journal(self) -> Journal:
+        """The journal, to be read."""
+        return Journal(self.path / "journal.sqlite", read_only=True)
+
+    @property
+    def complete(self) -> bool:
+        return (self.path / "manifest.json").exists()
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def worlds(self) -> Path:
+        return self.path / "worlds"
+
+    def edits(self) -> list[int]:
+        """The ticks before which the world was edited, ascending."""
+        return ticks_in(self.worlds)
+
+    def world(self, tick: int = 0) -> World:
+        """The world as it was at this tick; raises RunError."""
+        edits = [edit for edit in self.edits() if edit <= tick]
+        file = file_of(self.worlds, edits[-1]) if edits else self.path / "world.json.gz"
+        try:
+            return World.from_data(read_packed(file), source=str(file))
+        except ContentError as exc:
+            raise RunError(exc.message, remedy="use the version that wrote this run") from exc
+
+    def world_of(self, checkpoint: dict[str, Any]) -> World:
+        """The world in which a checkpoint was made; raises RunError where it is not here."""
+        tick = checkpoint["tick"]
+        for before in (tick, tick - 1):  # an edit of that tick may have come before or after it
+            if (world := self.world(before)).hash == checkpoint["world"]:
+                return world
+        raise RunError(
+            f"the world in {self.path} is not the one its checkpoint at tick {tick} was made in",
+            remedy="put back world.json.gz and worlds/ as the run wrote them; to change a world "
+            "use --branch RUN@TICK WORLD, or --watch while it runs",
+        )
+
+    def clock(self) -> Clock:
+        """The run's clock, at its beginning."""
+        settings = self.world().clock
+        return Clock(settings.start, settings.minutes_per_tick)
+
+    def whole(self, until: int | None = None) -> Iterator[dict[str, Any]]:
+        """Checkpoints up to a tick, latest first; damaged ones are skipped with a word."""
+        for tick in reversed(ticks_in(self.checkpoints)):
+            if until is not None and tick > until:
+                continue
+            try:
+                yield read_checkpoint(file_of(self.checkpoints, tick))
+            except RunError as exc:
+                log.warning("%s; an earlier checkpoint is used", exc.message)
+
+    def ticks(self) -> list[int]:
+        """Ticks of the checkpoints, ascending; whether they are whole shows when they are read."""
+        return ticks_in(self.checkpoints)
+
+    def graph_at(self, tick: int | None = None) -> RelationshipGraph:
+        """How people saw each other at the last checkpoint up to a tick, or the last of all."""
+        for data in self.whole(tick):
+            return RelationshipGraph.from_data(data["relationships"], source=str(self.path))
+        return self.world().relationships
+
+
+def members(ensemble: Path) -> list[Path]:
+    """The runs of an ensemble's folder; raises RunError where its list is damaged."""
+    file = ensemble / ENSEMBLE
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return [ensemble / str(name) for name in data["runs"]]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise RunError(f"{file} cannot be read: {exc}", remedy="name the runs one by one") from exc

@@ -1,0 +1,174 @@
+"""What a run's record gives back: its scenario, its answers, its state at a checkpoint.
+
+Knows nothing of terminals, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from daydream_motives.engine.engine import MotiveEngine
+from daydream_motives.errors import RunError
+from daydream_motives.journal import Journal
+from daydream_motives.motives.context import MotiveContext
+from daydream_motives.motives.purposes import RankedPurposes
+from daydream_motives.records import as_decision
+from daydream_motives.simulation.checkpoint import file_of, restore
+from daydream_motives.simulation.clock import Clock
+from daydream_motives.simulation.folder import RunFolder
+from daydream_motives.simulation.runner import Simulation
+from daydream_motives.simulation.world import World
+
+log = logging.getLogger("daydream_motives")
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything that, with a world and a model, decides a run."""
+
+    ticks: int
+    seed: int = 0
+    max_decisions: int | None = None
+    budget: int | None = None
+
+
+class Recorded:
+    """Answers that a journal holds already; what was told must be what is told now.
+
+    With `only`, a decision that is not recorded is an error, which names the run.
+    """
+
+    def __init__(self, records: Iterable[Mapping[str, Any]], *, only: str = "") -> None:
+        self.left = {record["id"]: record for record in records}
+        self.only = only
+
+    def __call__(self, id: str, context: MotiveContext) -> RankedPurposes | None:
+        record = self.left.pop(id, None)
+        if record is None and self.only:
+            raise RunError(
+                f"{self.only} did not come that far", remedy="branch from an earlier tick"
+            )
+        if record is None:
+            return None
+        for field, told in context.fields.items():
+            if told != record["context"][field]:
+                raise RunError(
+                    f"the record differs from what happens now, at {record['world_time']} for "
+                    f"{record['character']}, in {field}: recorded {record['context'][field]!r}; "
+                    f"now {told!r}",
+                    remedy="resume with the version of daydream-motives that wrote the run, or "
+                    "start anew from a checkpoint with --branch RUN@TICK",
+                )
+        return as_decision(record).ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A simulation as it was at a checkpoint, and the record of what followed."""
+
+    simulation: Simulation
+    position: dict[str, int]
+    records: list[dict[str, Any]]
+
+
+def last_point(
+    held: RunFolder, engine: MotiveEngine, scenario: Scenario, journal: Journal, until: int | None
+) -> Point:
+    """The last whole checkpoint before `until` that the journal reaches; else the very start."""
+    reached = journal.position()
+    for data in held.whole(until):
+        position = data["journal"]
+        if all(position[name] <= reached[name] for name in reached):
+            break
+        log.warning("%s: the journal is shorter than a checkpoint; an earlier is used", held.path)
+    else:
+        if "branched_from" in held.manifest:
+            raise RunError(
+                f"{held.path} has no whole checkpoint left",
+                remedy="branch it anew",
+            )
+        data, position = None, dict.fromkeys(reached, 0)
+    tick = data["tick"] if data else 0
+    namespace = held.manifest["namespace"]
+    world = held.world_of(data) if data else held.world(-1)
+    simulation = simulation_of(world, engine, scenario, journal, namespace)
+    records = list(journal.records(after=position["decisions"]))
+    if data:
+        restore(simulation, data, lambda id: engine.reopen(as_decision(journal.record(id))),
+                source=str(file_of(held.checkpoints, tick)))  # fmt: skip
+    return Point(simulation, position, records)
+
+
+def edits_left(held: RunFolder, simulation: Simulation) -> list[int]:
+    """Ticks of edits that this simulation has not seen yet."""
+    now = simulation.clock.tick
+    seen = now in held.edits() and held.world(now).hash == simulation.world.hash
+    return [edit for edit in held.edits() if edit >= now + seen]
+
+
+def simulation_of(
+    world: World, engine: MotiveEngine, scenario: Scenario, journal: Journal, namespace: str
+) -> Simulation:
+    engine.seed, engine.namespace, engine.recorder = scenario.seed, namespace, journal
+    engine.budget = scenario.budget or engine.budget
+    return Simulation(
+        world, engine, seed=scenario.seed, journal=journal, ticks=scenario.ticks,
+        max_decisions=scenario.max_decisions,
+    )  # fmt: skip
+
+
+def last_tick(journal: Journal, clock: Clock) -> int:
+    """The tick of the last thing in the journal."""
+    last = journal.last_time()
+    if last is None:
+        return 0
+    return int(
+        (datetime.fromisoformat(last) - clock.start) / timedelta(minutes=clock.minutes_per_tick)
+    )
+
+
+def same_model(held: RunFolder, engine: MotiveEngine, *, at: int | None = None) -> None:
+    """What was decided with one model goes on with it alone, or the run would be of two minds."""
+    backend, was = engine.backend, held.manifest["model"]
+    now = backend.model_hash if backend else None
+    if now != was["hash"]:
+        here = f"{backend.model} ({now})" if backend else "no model"
+        name = f"{was['name']} ({was['hash']})" if was["hash"] else "no model, so instinct"
+        remedy = f"--branch {held.path}@TICK goes on with another model"
+        if at is not None:
+            remedy = f"branch at {at}, where a checkpoint is, or with the same model"
+        raise RunError(f"{held.path} was made with {name}; here is {here}", remedy=remedy)
+
+
+def manifest_of(world: World, engine: MotiveEngine, scenario: Scenario) -> dict[str, Any]:
+    """All that decides a run."""
+    backend = engine.backend
+    return {
+        "schema_version": MANIFEST_VERSION,
+        "world": {"name": world.name, "hash": world.hash},
+        "model": {
+            "name": backend.model if backend else None,
+            "hash": backend.model_hash if backend else None,
+            "adapter_hash": backend.adapter_hash if backend else None,
+        },
+        "scenario": asdict(scenario),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What a repetition of the run would need."""
+    found = {"python": platform.python_version()}
+    for package in ("daydream-motives", "llama-cpp-python", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
