@@ -37,7 +37,6 @@ MIGRATIONS = (
     ) STRICT;
     """,
 )
-WALL_CLOCK_FIELDS = ("wall_time", "latency_ms")
 
 
 class Journal:

@@ -29,6 +29,7 @@ from daydream_motives.motives.purposes import (
 )
 
 SCHEMA_VERSION = 1
+WALL_CLOCK_FIELDS = ("wall_time", "latency_ms")
 JSONL_FIELDS = {
     "schema_version": "1",
     "id": "unique text, a UUID for choice",

@@ -26,6 +26,7 @@ _COMMANDS = {
     "validate": "world", "schema": "world",
     "models": "models",
     "journal": "journal",
+    "replay": "replay", "report": "report",
 }  # fmt: skip
 
 

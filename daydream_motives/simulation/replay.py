@@ -1,0 +1,218 @@
+"""A run told again from its record, and computed again to see whether the same comes out.
+
+Telling needs no model. Knows nothing of terminals.
+"""
+
+from __future__ import annotations
+
+import heapq
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from daydream_motives.engine.engine import MotiveEngine
+from daydream_motives.errors import RunError
+from daydream_motives.journal import Journal
+from daydream_motives.records import WALL_CLOCK_FIELDS
+from daydream_motives.simulation.edit import adopt
+from daydream_motives.simulation.folder import RunFolder
+from daydream_motives.simulation.record import (
+    Scenario,
+    edits_left,
+    last_point,
+    last_tick,
+    same_model,
+)
+
+_ORDER = {"edited": 0, "event": 1, "decision": 3}  # within one moment; all else is 2
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One thing that happened; `record` is the journal's own, of a decision or an event."""
+
+    time: datetime | None
+    kind: str
+    text: str
+    who: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
+def retell(
+    folder: str | Path,
+    *,
+    who: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[Told]:
+    """Everything that happened in a run, in order; of one person, or between two in-world times.
+
+    A time that lies before the one told last (a clock set back) keeps its place in the record, and
+    a line of kind `clock` says so.
+    """
+    with RunFolder(folder).journal() as journal:
+        told = heapq.merge(
+            _in_time(journal.records(), _decision), _in_time(journal.events(), _event),
+            key=lambda item: item[0],
+        )  # fmt: skip
+        last: datetime | None = None
+        for _, one in told:
+            if one.time and last and one.time < last:
+                text = (
+                    f"the clock goes back from {last:%Y-%m-%d %H:%M} to {one.time:%Y-%m-%d %H:%M}"
+                )
+                yield Told(one.time, "clock", text, (), {})
+            last = one.time or last
+            if who is not None and who not in one.who:
+                continue
+            if one.time and ((since and one.time < since) or (until and one.time > until)):
+                continue
+            yield one
+
+
+def _in_time(
+    rows: Iterator[dict[str, Any]], make: Callable[[dict[str, Any]], Told]
+) -> Iterator[tuple[tuple[str, int, int], Told]]:
+    """With keys that never fall, whatever the clock did."""
+    latest = ""
+    for number, row in enumerate(rows):
+        one = make(row)
+        latest = max(latest, row["world_time"] or "")
+        yield (latest, _ORDER.get(one.kind, 2), number), one
+
+
+def _decision(record: dict[str, Any]) -> Told:
+    text = record["purposes"][(record["chosen"] or 1) - 1]["text"]
+    return Told(_time(record), "decision", text, (record["character"],), record)
+
+
+def _event(event: dict[str, Any]) -> Told:
+    return Told(_time(event), event["kind"], event["text"], tuple(event["who"]), event)
+
+
+def _time(row: Mapping[str, Any]) -> datetime | None:
+    return datetime.fromisoformat(row["world_time"]) if row["world_time"] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first thing that came out otherwise: where, what was recorded, what is computed."""
+
+    where: str
+    field: str
+    recorded: Any
+    computed: Any
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where}: {self.field}\n  recorded: {_short(self.recorded)}\n"
+            f"  computed: {_short(self.computed)}"
+        )
+
+
+def verify(
+    folder: str | Path,
+    engine: MotiveEngine,
+    *,
+    from_tick: int = 0,
+    tell: Callable[[int, int], None] = lambda tick, ticks: None,
+) -> Difference | None:
+    """Compute a run again, from the checkpoint at or before `from_tick`, and compare it with its
+    record, decision by decision and event by event; None where all is the same.
+
+    What only a clock on the wall decides is not compared. Raises RunError for another model.
+    """
+    held = RunFolder(folder)
+    same_model(held, engine)
+    scenario = Scenario(**held.manifest["scenario"])
+    first = held.manifest.get("branched_from", {"tick": 0})["tick"]
+    with tempfile.TemporaryDirectory() as scratch, held.journal() as recorded:
+        with recorded.copy(Path(scratch) / "journal.sqlite") as computed:
+            point = last_point(held, engine, scenario, computed, max(first, from_tick))
+            simulation, position = point.simulation, point.position
+            actors = simulation.actors.values()
+            computed.cut(position, [a.decision.id for a in actors if a.decision])
+            edits = set(edits_left(held, simulation))
+            end = scenario.ticks
+            if not held.complete:
+                end = last_tick(recorded, held.clock())  # the last tick may be cut off
+            try:
+                while (tick := simulation.clock.tick) < end:
+                    if tick in edits:
+                        for change in adopt(simulation, held.world(tick)):
+                            simulation.note(change, "edited", place=None, who=())
+                    simulation.step()
+                    tell(tick + 1, end)
+                    if found := _first(recorded, computed, position, whole=False):
+                        return found
+                    position = computed.position()
+                return _first(recorded, computed, point.position, whole=held.complete)
+            finally:
+                engine.recorder = None
+
+
+def _first(
+    recorded: Journal, computed: Journal, position: Mapping[str, int], *, whole: bool
+) -> Difference | None:
+    """The first difference after a position; `whole` compares also what became of decisions."""
+    for table in ("decisions", "events"):
+        read = (lambda j: j.records(after=position[table])) if table == "decisions" else (
+            lambda j: j.events(after=position[table])
+        )  # fmt: skip
+        old, new = read(recorded), read(computed)
+        for was, now in zip_longest(old, new):
+            if now is None and not whole:
+                break
+            where = _where(table, was or now)
+            if was is None or now is None:
+                return Difference(where, table, was and "there", now and "there")
+            later = () if whole else ("chosen", "outcome")
+            if found := _apart(_timeless(was, later), _timeless(now, later)):
+                return Difference(where, *found)
+    return None
+
+
+def _where(table: str, row: Mapping[str, Any]) -> str:
+    who = row["character"] if table == "decisions" else ", ".join(row["who"]) or "the world"
+    return f"{table[:-1]} at {row['world_time']} of {who}"
+
+
+def _timeless(row: Mapping[str, Any], later: tuple[str, ...]) -> dict[str, Any]:
+    """A row without what the clock on the wall decides."""
+    return {
+        key: {k: v for k, v in value.items() if k not in WALL_CLOCK_FIELDS}
+        if key == "provenance" else value
+        for key, value in row.items()
+        if key not in (*WALL_CLOCK_FIELDS, *later)
+    }  # fmt: skip
+
+
+def _apart(was: Any, now: Any, path: str = "") -> tuple[str, Any, Any] | None:
+    """Where two pieces of plain data differ first: path and both values."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*was, *now)):
+            if found := _apart(was.get(key), now.get(key), f"{path}.{key}".lstrip(".")):
+                return found
+        return None
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        pairs = enumerate(zip(was, now, strict=True))
+        return next((f for i, (a, b) in pairs if (f := _apart(a, b, f"{path}[{i}]"))), None)
+    return None if was == now else (path, was, now)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 400 else text[:399] + "…"
+
+
+def refused(difference: Difference, folder: str | Path) -> RunError:
+    """The difference as an error, for a command's exit code."""
+    return RunError(
+        f"{folder} does not come out the same.\n{difference}",
+        remedy="compare the versions in its manifest with what is installed: another version, "
+        "processor or number of threads may change what a model samples",
+    )
