@@ -17,9 +17,7 @@ from daydream_motives.cli.common import engine_of, json_option, model_option, th
 @click.option("--since", type=click.DateTime(), help="From this in-world time on.")
 @click.option("--until", type=click.DateTime(), help="Up to this in-world time.")
 @click.option("--all-ranks", is_flag=True, help="All three purposes, not only the one acted on.")
-@click.option(
-    "--verify", "again", is_flag=True, help="Compute it again, name the first difference."
-)
+@click.option("--verify", "again", is_flag=True, help="Compute it again and compare.")
 @click.option("--from-tick", type=click.IntRange(min=0), default=0, help="Where --verify begins.")
 @model_option
 @threads_option

@@ -62,9 +62,7 @@ def retell(
         last: datetime | None = None
         for _, one in told:
             if one.time and last and one.time < last:
-                text = (
-                    f"the clock goes back from {last:%Y-%m-%d %H:%M} to {one.time:%Y-%m-%d %H:%M}"
-                )
+                text = f"the clock goes back from {last} to {one.time}"
                 yield Told(one.time, "clock", text, (), {})
             last = one.time or last
             if who is not None and who not in one.who:
@@ -119,7 +117,7 @@ def verify(
     engine: MotiveEngine,
     *,
     from_tick: int = 0,
-    tell: Callable[[int, int], None] = lambda tick, ticks: None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> Difference | None:
     """Compute a run again, from the checkpoint at or before `from_tick`, and compare it with its
     record, decision by decision and event by event; None where all is the same.
@@ -130,29 +128,33 @@ def verify(
     same_model(held, engine)
     scenario = Scenario(**held.manifest["scenario"])
     first = held.manifest.get("branched_from", {"tick": 0})["tick"]
-    with tempfile.TemporaryDirectory() as scratch, held.journal() as recorded:
-        with recorded.copy(Path(scratch) / "journal.sqlite") as computed:
-            point = last_point(held, engine, scenario, computed, max(first, from_tick))
-            simulation, position = point.simulation, point.position
-            actors = simulation.actors.values()
-            computed.cut(position, [a.decision.id for a in actors if a.decision])
-            edits = set(edits_left(held, simulation))
-            end = scenario.ticks
-            if not held.complete:
-                end = last_tick(recorded, held.clock())  # the last tick may be cut off
-            try:
-                while (tick := simulation.clock.tick) < end:
-                    if tick in edits:
-                        for change in adopt(simulation, held.world(tick)):
-                            simulation.note(change, "edited", place=None, who=())
-                    simulation.step()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        held.journal() as recorded,
+        recorded.copy(Path(scratch) / "journal.sqlite") as computed,
+    ):
+        point = last_point(held, engine, scenario, computed, max(first, from_tick))
+        simulation, position = point.simulation, point.position
+        actors = simulation.actors.values()
+        computed.cut(position, [a.decision.id for a in actors if a.decision])
+        edits = set(edits_left(held, simulation))
+        end = scenario.ticks
+        if not held.complete:  # the last tick may be cut off
+            end = last_tick(recorded, held.clock())
+        try:
+            while (tick := simulation.clock.tick) < end:
+                if tick in edits:
+                    for change in adopt(simulation, held.world(tick)):
+                        simulation.note(change, "edited", place=None, who=())
+                simulation.step()
+                if tell:
                     tell(tick + 1, end)
-                    if found := _first(recorded, computed, position, whole=False):
-                        return found
-                    position = computed.position()
-                return _first(recorded, computed, point.position, whole=held.complete)
-            finally:
-                engine.recorder = None
+                if found := _first(recorded, computed, position, whole=False):
+                    return found
+                position = computed.position()
+            return _first(recorded, computed, point.position, whole=held.complete)
+        finally:
+            engine.recorder = None
 
 
 def _first(
@@ -160,10 +162,11 @@ def _first(
 ) -> Difference | None:
     """The first difference after a position; `whole` compares also what became of decisions."""
     for table in ("decisions", "events"):
-        read = (lambda j: j.records(after=position[table])) if table == "decisions" else (
-            lambda j: j.events(after=position[table])
-        )  # fmt: skip
-        old, new = read(recorded), read(computed)
+        after = position[table]
+        old, new = (
+            j.records(after=after) if table == "decisions" else j.events(after=after)
+            for j in (recorded, computed)
+        )
         for was, now in zip_longest(old, new):
             if now is None and not whole:
                 break
