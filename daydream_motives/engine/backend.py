@@ -84,6 +84,14 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Scorer(Protocol):
+    """A backend that can say how much it would have a given text."""
+
+    def score(self, request: Request, texts: Sequence[str]) -> list[float]:
+        """Mean log-probability per token of each text as the first purpose, at most 0."""
+
+
 def open_backend(kind: str, spec: BackendSpec) -> Backend:
     """The backend registered as `kind`, opened; raises BackendError with what is registered."""
     found = {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -1,13 +1,17 @@
-"""From a live character and a situation to the context of one decision. Knows no backend."""
+"""From a live character and a situation to the request of one decision. Knows no threads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from daydream_motives.characters.lore import Lore
 from daydream_motives.characters.relationships import NAMED, Tie
-from daydream_motives.motives.budget import CountTokens
+from daydream_motives.engine.backend import Backend, Request
+from daydream_motives.errors import DaydreamError
+from daydream_motives.motives.budget import CountTokens, rough_count
 from daydream_motives.motives.context import MotiveContext, Recollection, build_context, touched
 from daydream_motives.motives.instinct import instinct
 from daydream_motives.motives.prose import recollection
@@ -76,3 +80,38 @@ def _recollections(
         )  # fmt: skip
         found.append(Recollection(text, min(1.0, one.score**0.5), ", ".join(one.reasons)))
     return found
+
+
+class TokenCounter:
+    """Counts tokens, each piece of text once; a rough guess while there is no tokenizer."""
+
+    def __init__(self) -> None:
+        self._counted: tuple[Backend, CountTokens] | None = None
+
+    def __call__(self, backend: Backend | None) -> CountTokens:
+        """The counting function of this backend."""
+        if backend is None:
+            return rough_count
+        if self._counted is None or self._counted[0] is not backend:
+
+            def count(text: str) -> int:
+                try:
+                    return backend.count_tokens(text)
+                except DaydreamError:  # closed while a context was being composed
+                    return rough_count(text)
+
+            self._counted = (backend, lru_cache(maxsize=8192)(count))
+        return self._counted[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A decision under way: its id, what was asked, and what instinct would answer."""
+
+    id: str
+    character: str
+    situation: Situation
+    request: Request
+    spare: Sequence[str]
+    model: tuple[str, str, str]
+    asker: Character | None

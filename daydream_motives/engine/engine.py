@@ -19,15 +19,19 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from daydream_motives.characters.lore import Lore
-from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request, open_backend
-from daydream_motives.engine.compose import compose
+from daydream_motives.engine.backend import (
+    Answer,
+    Backend,
+    BackendSpec,
+    Request,
+    Scorer,
+    open_backend,
+)
+from daydream_motives.engine.compose import Prepared, TokenCounter, compose
 from daydream_motives.errors import DaydreamError
-from daydream_motives.motives.budget import rough_count
 from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext
 from daydream_motives.motives.instinct import instinct
 from daydream_motives.motives.purposes import (
@@ -93,7 +97,7 @@ class MotiveEngine:
         self._closing = threading.Event()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-motives")
         self._asked: Counter[str] = Counter()
-        self._counted: tuple[Backend, Callable[[str], int]] | None = None
+        self._count = TokenCounter()
 
     def __enter__(self) -> Self:
         return self
@@ -209,7 +213,7 @@ class MotiveEngine:
         return self._decide_all(prepared, backend, start)
 
     def _decide_all(
-        self, prepared: Sequence[_Prepared], backend: Backend | None, start: float
+        self, prepared: Sequence[Prepared], backend: Backend | None, start: float
     ) -> list[Decision]:
         known = [
             self.recorded(p.id, p.request.context) if self.recorded else None for p in prepared
@@ -247,6 +251,21 @@ class MotiveEngine:
         """What the character would be told: the prompt's four fields and the receipt."""
         return self._prepare(character, situation, self.backend, count=False).request.context
 
+    def score(
+        self, character: Character, situation: Situation | None, texts: Sequence[str]
+    ) -> list[float] | None:
+        """How much the model would have each text as this character's first purpose (mean
+        log-probability per token); None where the backend cannot say or failed."""
+        backend = self.backend
+        if not isinstance(backend, Scorer):
+            return None
+        request = self._prepare(character, situation, backend, count=False).request
+        try:
+            return self._worker.submit(backend.score, request, texts).result()
+        except (DaydreamError, RuntimeError) as exc:
+            log.warning("%s could not compare purposes: %s", backend.model, exc)
+            return None
+
     def _prepare(
         self,
         character: Character,
@@ -254,11 +273,11 @@ class MotiveEngine:
         backend: Backend | None,
         *,
         count: bool = True,
-    ) -> _Prepared:
+    ) -> Prepared:
         """A snapshot of everything the decision needs: later changes of the character miss it."""
         situation = situation or Situation(activity=character.activity)
         context, spare = compose(
-            character, situation, count_tokens=self._counter(backend), budget=self.budget,
+            character, situation, count_tokens=self._count(backend), budget=self.budget,
             lore=self.lore,
         )  # fmt: skip
         key = f"{character.id}:{character.decisions}"
@@ -281,7 +300,7 @@ class MotiveEngine:
         character: Character | None = None,
         *,
         count: bool = True,
-    ) -> _Prepared:
+    ) -> Prepared:
         lately = tuple(character.lately) if character else ()
         key = f"{self.seed}:{key}"
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
@@ -292,7 +311,7 @@ class MotiveEngine:
         self._asked[key] += count
         name = f"{self.namespace}:{key}" + (f":{again}" if again else "")
         decision = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
-        return _Prepared(decision, id, situation, request, spare, model, character)
+        return Prepared(decision, id, situation, request, spare, model, character)
 
     def _submit(
         self, backend: Backend | None, requests: Sequence[Request]
@@ -316,7 +335,7 @@ class MotiveEngine:
             return None, cancel
 
     def _finish(
-        self, prepared: _Prepared, answer: Answer, start: float, *, live: bool = False
+        self, prepared: Prepared, answer: Answer, start: float, *, live: bool = False
     ) -> Decision:
         request = prepared.request
         model, model_hash, adapter_hash = prepared.model
@@ -336,7 +355,7 @@ class MotiveEngine:
         ranked = assemble(answer.drafts, request.context, provenance, instinct=prepared.spare)
         return self._keep(prepared, ranked, live=live)
 
-    def _keep(self, prepared: _Prepared, ranked: RankedPurposes, *, live: bool = False) -> Decision:
+    def _keep(self, prepared: Prepared, ranked: RankedPurposes, *, live: bool = False) -> Decision:
         if prepared.asker and ranked.provenance.source != "instinct":
             prepared.asker.wanted(ranked[0].text)
         decision = Decision(prepared.id, prepared.character, prepared.request.context, ranked)
@@ -360,34 +379,6 @@ class MotiveEngine:
     def _record(self, decision: Decision, what: str) -> None:
         if self.recorder is not None:
             (self.recorder.chosen if what == "chosen" else self.recorder.resolved)(decision)
-
-    def _counter(self, backend: Backend | None) -> Callable[[str], int]:
-        """Counts tokens, each piece of text once; a rough guess while there is no tokenizer."""
-        if backend is None:
-            return rough_count
-        if self._counted is None or self._counted[0] is not backend:
-
-            def count(text: str) -> int:
-                try:
-                    return backend.count_tokens(text)
-                except DaydreamError:  # closed while a context was being composed
-                    return rough_count(text)
-
-            self._counted = (backend, lru_cache(maxsize=8192)(count))
-        return self._counted[1]
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A decision under way: its id, what was asked, and what instinct would answer."""
-
-    id: str
-    character: str
-    situation: Situation
-    request: Request
-    spare: Sequence[str]
-    model: tuple[str, str, str]
-    asker: Character | None
 
 
 def _left(start: float, deadline_ms: float | None) -> float | None:

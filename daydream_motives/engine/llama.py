@@ -233,19 +233,52 @@ class LlamaBackend:
         except BackendError as exc:
             return Answer((), reason=exc.message)
 
-    def _write(self, request: Request, cancelled: Callable[[], bool]) -> Answer:
-        shared, own = self.shared, self.prompt_tokens(request)
+    def score(self, request: Request, texts: Sequence[str]) -> list[float]:
+        """Mean log-probability per token, at most 0, of each text as this request's first purpose:
+        how much the model would have it. Raises BackendError where it does not fit."""
+        writer = Writer(self.llm, self.tables, self.style, request, _never)
+        own = self.prompt_tokens(request)
+        self._read(own, writer, _never)
+        opening = writer.opening
+        scores = []
+        for text in texts:
+            lead = opening if text.startswith(opening) else ""
+            self.llm.forget(writer.position)
+            head = self.llm.tokenize(lead, False) if lead else []
+            body = self.llm.tokenize(text.removeprefix(lead), False)
+            position, total = writer.position, 0.0
+            if head:
+                self.llm.feed(head, position)
+            elif own:  # the logits after the prompt again
+                self.llm.forget(position - 1)
+                self.llm.feed(own[-1:], position - 1)
+            position += len(head)
+            for token in body:
+                logits = self.llm.logits().astype(np.float64)
+                total += logits[token] - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+                self.llm.feed([token], position)
+                position += 1
+            scores.append(float(total / max(1, len(body))))
+        return scores
+
+    def _read(self, own: list[int], writer: Writer, cancelled: Callable[[], bool]) -> None:
+        """Feed a prompt, what all share first; raises BackendError where it does not fit."""
+        shared = self.shared
         if not self._cached:
             self.llm.forget(0)
             self.llm.feed(shared, 0)
             self._cached = True
         self.llm.forget(len(shared))
-        writer = Writer(self.llm, self.tables, self.style, request, cancelled)
         room = self.llm.window - len(shared) - writer.reserve
         if len(own) > room:
-            return Answer((), reason=f"the context has {len(own)} tokens and only {room} fit")
+            raise BackendError(f"the context has {len(own)} tokens and only {room} fit")
         self.llm.feed(own, len(shared), cancelled)
         writer.position = len(shared) + len(own)
+
+    def _write(self, request: Request, cancelled: Callable[[], bool]) -> Answer:
+        shared, own = self.shared, self.prompt_tokens(request)
+        writer = Writer(self.llm, self.tables, self.style, request, cancelled)
+        self._read(own, writer, cancelled)
         drafts: list[Draft] = []
         for rank in range(RANKS):
             drafts.append(writer.purpose(rank, [d.text for d in drafts], self.temperature))

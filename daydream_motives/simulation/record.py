@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from daydream_motives.engine.engine import MotiveEngine
@@ -104,6 +105,28 @@ def last_point(
         restore(simulation, data, lambda id: engine.reopen(as_decision(journal.record(id))),
                 source=str(file_of(held.checkpoints, tick)))  # fmt: skip
     return Point(simulation, position, records)
+
+
+def standing(
+    path: str | Path, engine: MotiveEngine, *, seed: int = 0, tick: int | None = None
+) -> Simulation:
+    """A world at its start, or a run at its last checkpoint up to `tick`, to be looked at.
+
+    Raises WorldError, or RunError where there is no such checkpoint.
+    """
+    if not (Path(path) / "journal.sqlite").exists():
+        return Simulation(World.load(path), engine, seed=seed)
+    held = RunFolder(path)
+    data = next(held.whole(tick), None)
+    if data is None:
+        raise RunError(
+            f"{path} has no whole checkpoint up to tick {tick}",
+            remedy=f"those there are: {', '.join(map(str, held.ticks())) or 'none'}",
+        )
+    simulation = Simulation(held.world_of(data), engine, seed=seed)
+    with held.journal() as journal:
+        restore(simulation, data, lambda id: as_decision(journal.record(id)))
+    return simulation
 
 
 def edits_left(held: RunFolder, simulation: Simulation) -> list[int]:
