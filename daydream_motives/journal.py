@@ -55,6 +55,9 @@ class Journal:
             if not read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             mode = "ro" if read_only else "rwc"
+            # Without a log beside it nobody writes: reading then leaves no files behind.
+            if read_only and not self.path.with_name(f"{self.path.name}-wal").exists():
+                mode = "ro&immutable=1"
             self._db = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode={mode}", uri=True,
                 isolation_level=None, check_same_thread=False,

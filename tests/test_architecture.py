@@ -32,7 +32,9 @@ MAY = {
     "records": _MOTIVES,
     "simulation": _MIDDLE,
     "decide": _MIDDLE | {"simulation"},
-    "cli": _MIDDLE | {"simulation", "decide", ""},
+    "exchange": _MOTIVES | {"simulation"},
+    "cli": _MIDDLE | {"simulation", "decide", "bench", "exchange", ""},
+    "bench": _MIDDLE | {"simulation"},
     "training": _MIDDLE,
     "__main__": {"cli"},
     "": set(),  # the package itself: everything only for type checkers, or by name when first used

@@ -8,7 +8,7 @@ the situation, not the size of the lore.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -43,12 +43,15 @@ class Lore:
         self._always: list[Note] = []
         self._by_word: dict[str, list[tuple[str, Note]]] = defaultdict(list)
         self._notes = sorted(notes, key=lambda note: (-note.priority, note.id, note.text))
+        keys = [(key, _WORD.findall(key.casefold())) for note in self._notes for key in note.keys]
+        common = Counter(word for _, words in keys for word in words)
+        # Each key waits under its rarest word: of "House 17" under 17, not with all the houses.
+        under = {key: min(words, key=lambda w: (common[w], w), default="") for key, words in keys}
         for note in self._notes:
             if not note.keys:
                 self._always.append(note)
             for key in note.keys:
-                words = _WORD.findall(key.casefold())
-                self._by_word[words[0] if words else ""].append((key, note))
+                self._by_word[under[key]].append((key, note))
 
     def __len__(self) -> int:
         return len(self._notes)
@@ -65,12 +68,14 @@ class Lore:
     def recall(self, id: str, touched: str, *, limit: int = LIMIT) -> list[Note]:
         """What comes up for the character when `touched` goes on, what goes first first."""
         words = dict.fromkeys(_WORD.findall(touched.casefold()))
-        found = {
-            note: None
-            for word in (*words, "")  # under "" are keys without a letter, such as emoji
-            for key, note in self._by_word.get(word, ())
-            if self._knows(id, note) and mentions(touched, key)
-        }
+        found: dict[Note, None] = {}
+        for word in (*words, ""):  # under "" are keys without a letter, such as emoji
+            up = (
+                note
+                for key, note in self._by_word.get(word, ())
+                if note not in found and self._knows(id, note) and mentions(touched, key)
+            )
+            found.update(dict.fromkeys(islice(up, limit)))
         always = (note for note in self._always if self._knows(id, note))
         found.update(dict.fromkeys(islice(always, limit)))
         return sorted(found, key=lambda note: (-note.priority, note.id, note.text))[:limit]

@@ -218,6 +218,9 @@ class Memory:
         }
         scores = []
         for one, words in zip(self._lived, found, strict=True):
+            if not words:
+                scores.append(0.0)
+                continue
             norm = _K1 * (1 - _B + _B * len(one.words) / average)
             scores.append(
                 sum(rarity[w] * n * (_K1 + 1) / (n + norm) for w, n in Counter(words).items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from daydream_motives.characters.sheet import CharacterSheet, first_name
@@ -30,7 +29,15 @@ class Person:
 
 def mentions(text: str, name: str) -> bool:
     """Whether `text` holds `name` as whole words; both compared without case."""
-    folded = name.casefold()
-    if not folded or folded not in (lowered := text.casefold()):
-        return False
-    return re.search(rf"(?<!\w){re.escape(folded)}(?!\w)", lowered) is not None
+    folded, lowered = name.casefold(), text.casefold()
+    start = lowered.find(folded) if folded else -1
+    while start >= 0:
+        end = start + len(folded)
+        if not (_wordy(lowered[start - 1 : start]) or _wordy(lowered[end : end + 1])):
+            return True
+        start = lowered.find(folded, start + 1)
+    return False
+
+
+def _wordy(char: str) -> bool:
+    return char.isalnum() or char == "_"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 _STOP = frozenset(
     """a an the to of and or in on at for with from by as is be her his their its she he they it
@@ -19,12 +20,18 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 def words_of(text: str) -> Iterator[str]:
     """Lower-case words that carry meaning, crudely stemmed, in order."""
     for word in _WORD.findall(text.casefold()):
-        if _UNSPACED.fullmatch(word) and len(word) > 2:
+        if not word.isascii() and len(word) > 2 and _UNSPACED.fullmatch(word):
             yield from (word[i : i + 2] for i in range(len(word) - 1))
         elif word not in _STOP:
-            yield _ENDING.sub("", word)
+            yield _stem(word)
 
 
+@lru_cache(maxsize=16_384)
+def _stem(word: str) -> str:
+    return _ENDING.sub("", word)
+
+
+@lru_cache(maxsize=4_096)
 def content_words(text: str) -> frozenset[str]:
     """Each of `words_of` once."""
     return frozenset(words_of(text))

@@ -26,7 +26,8 @@ _COMMANDS = {
     "validate": "world", "schema": "world",
     "models": "models",
     "journal": "journal",
-    "replay": "replay", "report": "report",
+    "replay": "replay", "bench": "bench", "report": "report",
+    "import": "exchange", "export": "exchange",
 }  # fmt: skip
 
 
@@ -41,7 +42,8 @@ class _Group(click.Group):
         if name not in _COMMANDS:
             return None
         module = import_module(f"daydream_motives.cli.{_COMMANDS[name]}")
-        command: click.Command = getattr(module, name)
+        # `import` is a word of Python's own, so that its function is called `import_`.
+        command: click.Command = getattr(module, name, None) or getattr(module, f"{name}_")
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -69,6 +69,7 @@ class Run:
         self._edits = set(edits)  # of the record, to be made again
         self._silent_until = silent_until  # what was told before the end is not told again
         self._lock = lock
+        self._summary: Summary | None = None
         described = journal.manifest()
         self.manifest: dict[str, Any] = {key: described[key] for key in _KEPT if key in described}
         self._every = simulation.clock.ticks(described["checkpoint_minutes"])
@@ -111,13 +112,14 @@ class Run:
         folder, tick = self.folder / "checkpoints", self.simulation.clock.tick
         write_packed(file_of(folder, tick), snapshot(self.simulation, self.journal.position()))
         a_day = self.simulation.clock.ticks_per_day
-        for old in ticks_in(folder)[:-_RECENT]:
+        for old in ticks_in(folder)[1:-_RECENT]:
             if old % a_day:
                 file_of(folder, old).unlink(missing_ok=True)
 
     def _finish(self) -> None:
         self.checkpoint()
-        self.manifest["summary"] = self.summary().as_data()
+        self._summary = summarise(map(as_decision, self.journal.records()))
+        self.manifest["summary"] = self._summary.as_data()
         self.manifest["finished"] = _now()
         self.journal.describe({"finished": self.manifest["finished"]})
         text = json.dumps(self.manifest, ensure_ascii=False, indent=2) + "\n"
@@ -135,6 +137,8 @@ class Run:
 
     def summary(self) -> Summary:
         """Figures of the decisions so far, also when the run is closed."""
+        if self._summary:
+            return self._summary
         with RunFolder(self.folder).journal() as journal:
             return summarise(map(as_decision, journal.records()))
 
@@ -231,7 +235,7 @@ def branch(
     lock = _claimed(path)
     with held.journal() as original:
         copied = original.copy(path / "journal.sqlite")
-    with _given_up(lock, copied) as journal:
+    with _given_up(lock, copied, remove=True) as journal:
         point = last_point(held, engine, old, journal, tick)
         simulation = point.simulation
         if simulation.clock.tick < tick:
@@ -304,12 +308,14 @@ def _locked(path: Path) -> FileLock:
 
 
 @contextmanager
-def _given_up(lock: FileLock, journal: Journal) -> Iterator[Journal]:
-    """Lets go of the folder where a run cannot begin."""
+def _given_up(lock: FileLock, journal: Journal, *, remove: bool = False) -> Iterator[Journal]:
+    """Lets go of the folder, and of a copied journal in it, where a run cannot begin."""
     try:
         yield journal
     except BaseException:
         journal.close()
+        if remove:
+            journal.path.unlink(missing_ok=True)
         lock.release()
         raise
 

@@ -91,7 +91,10 @@ class Simulation:
         sheet = self.world.sheets[id]
         character = Character(sheet, id=id, relationships=self.relationships, engine=self.engine)
         character.place = character.place or next(iter(self.world.places))
-        self.actors[id] = Actor(character, asleep=should_sleep(sheet, self.clock.now))
+        actor = Actor(character, asleep=should_sleep(sheet, self.clock.now))
+        if not actor.asleep:
+            actor.call("woke up", f"{sheet.short_name} is up and about", self.clock.tick)
+        self.actors[id] = actor
 
     def take_over(self, graph: RelationshipGraph) -> None:
         """From now on these are everyone's relationships."""

@@ -18,7 +18,7 @@ from daydream_motives import __version__
 from daydream_motives.cli import main
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.engine.scripted import ScriptedBackend
-from daydream_motives.journal import check_record
+from daydream_motives.records import check_record
 from daydream_motives.motives.budget import FIELDS
 from daydream_motives.settings import default_threads
 from daydream_motives.simulation.runner import Simulation
@@ -146,7 +146,9 @@ def test_simulate_tells_the_story_and_leaves_a_run(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert "Fri 06:" in result.stdout
     assert "100% from the model" in result.stdout
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {"journal.sqlite", "manifest.json"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "checkpoints", "journal.sqlite", "manifest.json", "run.lock", "world.json.gz",
+    }  # fmt: skip
 
 
 def test_simulate_prints_one_document_as_json(tmp_path: Path, world: Path) -> None:
@@ -217,7 +219,8 @@ def test_ctrl_c_in_a_run_is_exit_code_130_and_keeps_the_journal(
     result = run("simulate", world, "--days", 1, "--run", tmp_path / "run", *PEOPLE)
     assert result.exit_code == 130
     assert "stopped" in result.stderr
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["journal.sqlite"]
+    assert (tmp_path / "run" / "journal.sqlite").exists()
+    assert not (tmp_path / "run" / "manifest.json").exists()
 
 
 def test_ctrl_c_anywhere_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,20 +15,21 @@ import pytest
 from daydream_motives.characters.character import Character
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.errors import RunError, SituationError
-from daydream_motives.journal import (
-    JSONL_FIELDS,
-    SCHEMA_VERSION,
-    WALL_CLOCK_FIELDS,
-    Journal,
-    as_sharegpt,
-    check_record,
-    read_jsonl,
-)
+from daydream_motives.journal import MIGRATIONS, Journal
 from daydream_motives.motives.budget import FIELDS
 from daydream_motives.motives.prompt import KEYS
 from daydream_motives.motives.purposes import Decision, Outcome
 from daydream_motives.motives.situation import Situation
-from daydream_motives.simulation.run import Run, Scenario
+from daydream_motives.records import (
+    JSONL_FIELDS,
+    SCHEMA_VERSION,
+    WALL_CLOCK_FIELDS,
+    as_sharegpt,
+    check_record,
+    read_jsonl,
+)
+from daydream_motives.simulation.record import Scenario
+from daydream_motives.simulation.run import start
 from daydream_motives.simulation.world import World
 
 HARBOUR = Path(__file__).parents[2] / "sim_examples" / "harbour_town"
@@ -144,7 +145,7 @@ def test_runs_of_the_same_seed_differ_only_in_wall_clock_fields(
 ) -> None:
     def run(name: str, world: World, seed: int) -> list[dict[str, Any]]:
         with MotiveEngine("scripted") as engine:
-            list(Run(world, engine, Scenario(12, seed, 40), tmp_path / name).steps())
+            list(start(world, engine, Scenario(12, seed, 40), tmp_path / name).steps())
         kept = records(tmp_path / name / "journal.sqlite")
         for record in kept:
             for field in WALL_CLOCK_FIELDS:
@@ -290,3 +291,7 @@ def test_a_wrong_outcome_is_not_kept(path: Path, ines: Character) -> None:
         with pytest.raises(SituationError):
             decision.resolve({"status": "failed"})
     assert records(path)[0]["outcome"]["status"] == "done"
+
+
+def test_the_records_have_the_version_of_the_newest_migration() -> None:
+    assert len(MIGRATIONS) == SCHEMA_VERSION

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daydream_motives.errors import RunError, SituationError
-from daydream_motives.journal import as_sharegpt, check_record, read_jsonl
 from daydream_motives.motives.budget import FIELDS
+from daydream_motives.records import as_sharegpt, check_record, read_jsonl
 
 GOOD: dict[str, Any] = {
     "schema_version": 1,

@@ -19,8 +19,9 @@ from daydream_motives.errors import RunError, WorldError
 from daydream_motives.journal import Journal
 from daydream_motives.motives.purposes import Outcome, Purpose
 from daydream_motives.motives.situation import Verb
+from daydream_motives.simulation.record import Scenario
 from daydream_motives.simulation.rules import DEEDS, Action, TownRules
-from daydream_motives.simulation.run import Run, Scenario, journal_of
+from daydream_motives.simulation.run import journal_of, start
 from daydream_motives.simulation.runner import Happening, Simulation
 from daydream_motives.simulation.world import World
 
@@ -301,7 +302,7 @@ def test_deeds_between_people_move_the_relationship(meeting: Simulation, deed: A
     assert outcome.status == "done"
     assert [change.to for change in outcome.relationships] == ["bo"]
     both = deed.verb.name != "avoid"
-    assert bool(meeting.character("bo").recent) is both
+    assert bool(meeting.character("bo").memory) is both
     history = meeting.relationships.get("bo", "ada").history  # type: ignore[union-attr]
     assert bool(history) is both
 
@@ -383,7 +384,7 @@ def test_a_world_without_routines_or_homes_runs(tmp_path: Path) -> None:
 
 def test_a_run_writes_its_journal_and_then_its_manifest(tmp_path: Path, quiet: World) -> None:
     with MotiveEngine("scripted") as engine:
-        run = Run(quiet, engine, Scenario(12, seed=5), tmp_path / "run")
+        run = start(quiet, engine, Scenario(12, seed=5), tmp_path / "run")
         steps = run.steps()
         for _ in range(12):
             next(steps)
@@ -403,7 +404,7 @@ def test_a_run_that_was_broken_off_has_a_journal_and_no_manifest(
     tmp_path: Path, quiet: World
 ) -> None:
     with MotiveEngine("scripted") as engine:
-        steps = Run(quiet, engine, Scenario(6), tmp_path / "run").steps()
+        steps = start(quiet, engine, Scenario(6), tmp_path / "run").steps()
         for _ in range(4):
             next(steps)
         steps.close()  # type: ignore[attr-defined]
@@ -415,18 +416,18 @@ def test_a_run_that_was_broken_off_has_a_journal_and_no_manifest(
 
 def test_a_folder_with_a_run_is_refused_and_left_as_it_is(tmp_path: Path, quiet: World) -> None:
     with MotiveEngine("scripted") as engine:
-        list(Run(quiet, engine, Scenario(3), tmp_path / "run").steps())
-        before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+        list(start(quiet, engine, Scenario(3), tmp_path / "run").steps())
+        before = {p.name: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
         with pytest.raises(RunError, match="already holds a run") as caught:
-            Run(quiet, engine, Scenario(3), tmp_path / "run")
+            start(quiet, engine, Scenario(3), tmp_path / "run")
     assert "--run" in caught.value.remedy
-    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 
 def test_a_folder_that_is_a_file_is_a_run_error(tmp_path: Path, quiet: World) -> None:
     (tmp_path / "run").write_text("x")
     with MotiveEngine("scripted") as engine, pytest.raises(RunError, match="cannot write"):
-        Run(quiet, engine, Scenario(3), tmp_path / "run")
+        start(quiet, engine, Scenario(3), tmp_path / "run")
 
 
 def test_the_small_world_is_never_shared_between_tests() -> None:

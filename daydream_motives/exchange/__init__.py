@@ -1,0 +1,1 @@
+"""Worlds and graphs in the formats of others, in and out."""
