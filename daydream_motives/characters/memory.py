@@ -102,7 +102,6 @@ class _Saved(Strict):
 
 
 SavedMemories = tuple[_Saved, ...]
-_DEFAULTS = _Saved(text="").model_dump()
 _TIME: TypeAdapter[datetime | None] = TypeAdapter(datetime | None)
 
 
@@ -256,14 +255,7 @@ class Memory:
 
     def to_data(self) -> list[dict[str, Any]]:
         """Plain data for a save; defaults are left out."""
-        return [
-            {
-                key: value
-                for key in _DEFAULTS
-                if (value := _plain(getattr(one, key))) != _plain(_DEFAULTS[key]) or key == "text"
-            }
-            for one in self._lived
-        ]
+        return [_data(one) for one in self._lived]
 
     @classmethod
     def from_saved(cls, saved: SavedMemories, *, capacity: int = CAPACITY) -> Memory:
@@ -307,10 +299,22 @@ def _first_in(text: str, names: Sequence[str]) -> str:
     return next((n for n in names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text)), "")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return _TIME.dump_python(value, mode="json")
-    return list(value) if isinstance(value, tuple) else value
+def _data(one: Lived) -> dict[str, Any]:
+    """One memory as a save holds it; written out, for a big world has millions."""
+    data: dict[str, Any] = {"text": one.text, "importance": one.importance, "origin": one.origin}
+    if one.at:
+        data["at"] = one.at.isoformat()
+    if one.place is not None:
+        data["place"] = one.place
+    if one.who:
+        data["who"] = list(one.who)
+    if one.times > 1:
+        data["times"] = one.times
+    if one.source:
+        data["source"], data["tellings"] = one.source, one.tellings
+    if one.altered:
+        data["altered"] = True
+    return data
 
 
 def _hands(time: datetime) -> datetime:

@@ -24,7 +24,7 @@ def journal_export(run: str, kind: str, output: str | None) -> None:
     from daydream_motives.characters.files import write_atomic
     from daydream_motives.journal import Journal
     from daydream_motives.records import as_sharegpt
-    from daydream_motives.simulation.run import journal_of
+    from daydream_motives.simulation.folder import journal_of
 
     with Journal(journal_of(run), read_only=True) as source:
         lines = [
@@ -53,18 +53,3 @@ def journal_check(file: str) -> None:
     if problems:
         raise SituationError(problems)
     click.echo(f"{count} records, all valid")
-
-
-@journal.command("show")
-@click.argument("run", type=click.Path())
-def journal_show(run: str) -> None:
-    """Tell the decisions of a RUN, a line each."""
-    from daydream_motives.journal import Journal
-    from daydream_motives.simulation.run import journal_of
-
-    with Journal(journal_of(run), read_only=True) as source:
-        for record in source.records():
-            chosen = record["purposes"][(record["chosen"] or 1) - 1]["text"]
-            when = (record["world_time"] or "")[:16].replace("T", " ")
-            status = (record["outcome"] or {}).get("status", "open")
-            click.echo(f"{when}  {status:11} {chosen}")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from daydream_motives.characters.files import shown
-from daydream_motives.characters.kinds import AXES, ROMANTIC_KINDS
+from daydream_motives.characters.kinds import AXES
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import CharacterSheet, Identifier, clean_text, slug
@@ -233,8 +233,3 @@ def _merged(old: Relationship, new: Relationship) -> Relationship:
         "familiarity": max(old.familiarity, new.familiarity),
         "extensions": {**old.extensions, **new.extensions},
     })  # fmt: skip
-
-
-def without_romance(kinds: Iterable[str]) -> tuple[str, ...]:
-    """The kinds that may be held of a minor."""
-    return tuple(kind for kind in kinds if kind not in ROMANTIC_KINDS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import networkx as nx
 from markupsafe import Markup
 
-_BOX = 380
+_BOX, _SIZE = 380, 11
 _LABEL = 13  # characters of a name on the ring
 _ROUNDS = 30
 _CHART, _HEIGHT, _LEFT, _BOTTOM, _TOP = 340, 116, 38, 18, 8
@@ -98,9 +98,8 @@ def ring(
     `key` makes the ids of this picture its own.
     """
     middle, count = _BOX / 2, max(1, len(people))
-    size = 11 if count <= 26 else 9.5
     labels = [name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…" for _, name in people]
-    radius = middle - 14 - 0.57 * size * max(map(len, labels), default=0)
+    radius = middle - 14 - 0.57 * _SIZE * max(map(len, labels), default=0)
     at = {id: index / count * math.tau - math.pi / 2 for index, (id, _) in enumerate(people)}
     parts = [_head(_BOX, _BOX, f"{key}-ring", "ring", title, desc)]
     for line in sorted(lines, key=lambda line: (line.moved, line.weight)):
@@ -121,7 +120,7 @@ def ring(
         turn = _short(math.degrees(at[id]) + (180 if flip else 0))
         anchor = "end" if flip else "start"
         parts.append(_DOT.format(x, y, name))
-        parts.append(_NAME.format(tx, ty, size, anchor, turn, tx, ty, label))
+        parts.append(_NAME.format(tx, ty, _SIZE, anchor, turn, tx, ty, label))
     return Markup("").join([*parts, Markup("</svg>")])
 
 

@@ -127,3 +127,9 @@ def members(ensemble: Path) -> list[Path]:
         return [ensemble / str(name) for name in data["runs"]]
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise RunError(f"{file} cannot be read: {exc}", remedy="name the runs one by one") from exc
+
+
+def journal_of(path: str | Path) -> Path:
+    """The journal of a run's folder, or the file itself."""
+    given = Path(path)
+    return given / "journal.sqlite" if given.is_dir() else given

@@ -19,7 +19,7 @@ from daydream_motives.errors import RunError
 from daydream_motives.journal import Journal
 from daydream_motives.records import WALL_CLOCK_FIELDS
 from daydream_motives.simulation.edit import adopt
-from daydream_motives.simulation.folder import RunFolder
+from daydream_motives.simulation.folder import RunFolder, journal_of
 from daydream_motives.simulation.record import (
     Scenario,
     edits_left,
@@ -49,12 +49,12 @@ def retell(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Iterator[Told]:
-    """Everything that happened in a run, in order; of one person, or between two in-world times.
+    """Everything in a run or a journal, in order; of one person, or between two in-world times.
 
     A time that lies before the one told last (a clock set back) keeps its place in the record, and
     a line of kind `clock` says so.
     """
-    with RunFolder(folder).journal() as journal:
+    with Journal(journal_of(folder), read_only=True) as journal:
         told = heapq.merge(
             _in_time(journal.records(), _decision), _in_time(journal.events(), _event),
             key=lambda item: item[0],

@@ -320,11 +320,5 @@ def _given_up(lock: FileLock, journal: Journal, *, remove: bool = False) -> Iter
         raise
 
 
-def journal_of(path: str | Path) -> Path:
-    """The journal of a run's folder, or the file itself."""
-    given = Path(path)
-    return given / "journal.sqlite" if given.is_dir() else given
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from daydream_motives.motives.purposes import NEAR_DUPLICATE, Decision, alike
@@ -40,33 +40,49 @@ class Summary:
 
 
 def summarise(decisions: Iterable[Decision]) -> Summary:
-    """Summary of decisions; zeros where there are none."""
-    all_of = list(decisions)
-    texts = [[p.text for p in decision] for decision in all_of]
-    pairs = [pair for triple in texts for text in triple for pair in _bigrams(text)]
-    provenances = [decision.provenance for decision in all_of]
+    """Summary of decisions, read once; zeros where there are none."""
+    seen: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    people: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    times: list[float] = []
+    for decision in decisions:
+        provenance, texts = decision.provenance, [purpose.text for purpose in decision]
+        bigrams = [pair for text in texts for pair in _bigrams(text)]
+        people.add(decision.character)
+        pairs.update(bigrams)
+        times.append(provenance.latency_ms)
+        outcomes[decision.outcome.status if decision.outcome else "open"] += 1
+        seen["bigrams"] += len(bigrams)
+        seen["tokens_in"] += provenance.tokens_in
+        seen["tokens_out"] += provenance.tokens_out
+        seen["from_model"] += provenance.source != "instinct"
+        seen["filled"] += bool(provenance.filled)
+        seen["valid"] += len(set(texts)) == 3 and all(text.strip() for text in texts)
+        seen["unknown_names"] += any(p.unknown_names for p in decision)
+        seen["near_duplicates"] += any(
+            alike(a, b) >= NEAR_DUPLICATE for a, b in combinations(texts, 2)
+        )
+        seen["with_targets"] += bool(decision[(decision.chosen or 1) - 1].targets)
+    count = len(times)
 
-    def share(flags: Iterable[bool]) -> float:
-        return sum(flags) / len(all_of) if all_of else 0.0
+    def share(key: str) -> float:
+        return seen[key] / count if count else 0.0
 
     return Summary(
-        decisions=len(all_of),
-        characters=len({decision.character for decision in all_of}),
-        from_model=share(p.source != "instinct" for p in provenances),
-        filled=share(bool(p.filled) for p in provenances),
-        valid=share(len(set(t)) == 3 and all(x.strip() for x in t) for t in texts),
-        unknown_names=share(any(p.unknown_names for p in decision) for decision in all_of),
-        near_duplicates=share(
-            any(alike(a, b) >= NEAR_DUPLICATE for a, b in combinations(t, 2)) for t in texts
-        ),
-        with_targets=share(bool(d[(d.chosen or 1) - 1].targets) for d in all_of),
-        distinct_2=len(set(pairs)) / len(pairs) if pairs else 0.0,
-        tokens_in=mean([p.tokens_in for p in provenances]) if all_of else 0.0,
-        tokens_out=mean([p.tokens_out for p in provenances]) if all_of else 0.0,
-        median_ms=median([p.latency_ms for p in provenances]) if all_of else 0.0,
-        outcomes=dict(
-            sorted(Counter(d.outcome.status if d.outcome else "open" for d in all_of).items())
-        ),
+        decisions=count,
+        characters=len(people),
+        from_model=share("from_model"),
+        filled=share("filled"),
+        valid=share("valid"),
+        unknown_names=share("unknown_names"),
+        near_duplicates=share("near_duplicates"),
+        with_targets=share("with_targets"),
+        distinct_2=len(pairs) / seen["bigrams"] if pairs else 0.0,
+        tokens_in=share("tokens_in"),
+        tokens_out=share("tokens_out"),
+        median_ms=median(times) if times else 0.0,
+        outcomes=dict(sorted(outcomes.items())),
     )
 
 

@@ -277,8 +277,18 @@ def _verdicts(
     limit = judge(LIMIT, last.at_limit, course("at_limit"), windows.unit, aside=came_from)
     gap = judge(GAP, last.gap, course("gap"), windows.unit,
                 missing="no two people have ties to each other")  # fmt: skip
+    limit = _if_grown(LIMIT, limit, first.at_limit, last.at_limit)
+    if first.gap is not None and last.gap is not None:
+        gap = _if_grown(GAP, gap, first.gap, last.gap)
     alone = judge(ALONE, isolated, None, windows.unit)
     return (_pace(figures, course("strength"), windows, half), limit, gap, alone)
+
+
+def _if_grown(measure: Measure, verdict: Verdict, first: float, last: float) -> Verdict:
+    """The verdict where the figure grew: what the world's author wrote is no drift."""
+    grown = last - first >= measure.least
+    threshold = f"{verdict.threshold}, where it grew by {measure.amount(measure.least)} in the run"
+    return replace(verdict, level=verdict.level if grown else "fine", threshold=threshold)
 
 
 def _pace(
@@ -291,6 +301,7 @@ def _pace(
     first, last = figures[0], figures[-1]
     verdict = judge(MOVEMENT, last.strength, course, windows.unit,
                     aside=f" ({MOVEMENT.show(first.strength)} at the start)")  # fmt: skip
+    verdict = _if_grown(MOVEMENT, verdict, first.strength, last.strength)
     sentence, level = verdict.sentence, verdict.level
     axis = max(AXES, key=lambda a: abs(last.mean[a] - first.mean[a]))
     move = last.mean[axis] - first.mean[axis]

@@ -18,8 +18,8 @@ from daydream_motives import __version__
 from daydream_motives.cli import main
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.engine.scripted import ScriptedBackend
-from daydream_motives.records import check_record
 from daydream_motives.motives.budget import FIELDS
+from daydream_motives.records import check_record
 from daydream_motives.settings import default_threads
 from daydream_motives.simulation.runner import Simulation
 from daydream_motives.simulation.world import World
@@ -467,9 +467,9 @@ def test_a_journal_is_exported_for_training(finished: Path) -> None:
 
 
 def test_a_journal_is_told_again(finished: Path) -> None:
-    lines = run("journal", "show", finished).stdout.splitlines()
+    lines = run("replay", finished / "journal.sqlite").stdout.splitlines()
     assert len(lines) > 10
-    assert all(line.startswith("2024-06-14 0") for line in lines)
+    assert all(line.startswith("Fri 14 0") for line in lines)
 
 
 def test_a_bad_line_of_a_journal_is_named(tmp_path: Path) -> None:
@@ -480,9 +480,9 @@ def test_a_bad_line_of_a_journal_is_named(tmp_path: Path) -> None:
     assert "x.jsonl: line 3: found" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["show", "export"])
+@pytest.mark.parametrize("command", [["replay"], ["journal", "export"]])
 @pytest.mark.parametrize("kind", ["nothing", "text", "folder", "other database"])
-def test_what_is_no_journal_is_exit_code_6(tmp_path: Path, kind: str, command: str) -> None:
+def test_what_is_no_journal_is_exit_code_6(tmp_path: Path, kind: str, command: list[str]) -> None:
     path = tmp_path / "run"
     if kind == "text":
         path.write_text("not a journal" * 100)
@@ -492,7 +492,7 @@ def test_what_is_no_journal_is_exit_code_6(tmp_path: Path, kind: str, command: s
         db = sqlite3.connect(path)
         db.executescript("CREATE TABLE t (x); PRAGMA user_version = 1;")
         db.close()
-    result = run("journal", command, path)
+    result = run(*command, path)
     assert (result.exit_code, result.stdout) == (6, "")
     assert result.stderr.startswith("daydream: ")
 

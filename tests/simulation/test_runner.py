@@ -19,9 +19,10 @@ from daydream_motives.errors import RunError, WorldError
 from daydream_motives.journal import Journal
 from daydream_motives.motives.purposes import Outcome, Purpose
 from daydream_motives.motives.situation import Verb
+from daydream_motives.simulation.folder import journal_of
 from daydream_motives.simulation.record import Scenario
 from daydream_motives.simulation.rules import DEEDS, Action, TownRules
-from daydream_motives.simulation.run import journal_of, start
+from daydream_motives.simulation.run import start
 from daydream_motives.simulation.runner import Happening, Simulation
 from daydream_motives.simulation.world import World
 
