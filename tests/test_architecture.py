@@ -33,8 +33,9 @@ MAY = {
     "simulation": _MIDDLE,
     "decide": _MIDDLE | {"simulation"},
     "exchange": _MOTIVES | {"simulation"},
-    "cli": _MIDDLE | {"simulation", "decide", "bench", "exchange", ""},
+    "cli": _MIDDLE | {"simulation", "decide", "bench", "exchange", "report", ""},
     "bench": _MIDDLE | {"simulation"},
+    "report": _MIDDLE | {"simulation"},
     "training": _MIDDLE,
     "__main__": {"cli"},
     "": set(),  # the package itself: everything only for type checkers, or by name when first used

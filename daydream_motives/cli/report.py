@@ -24,7 +24,7 @@ def report(runs: tuple[str, ...], output: str | None, as_json: bool) -> None:
     tell decisions only. With --json the figures go to stdout, and a page is written only with -o.
     """
     from daydream_motives.characters.files import write_atomic
-    from daydream_motives.simulation.report import tell
+    from daydream_motives.report.page import tell
 
     target = _page(Path(output)) if output else None
     told = tell(runs)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daydream_motives.characters.character import RECENT, Character, Lived
+from daydream_motives.characters.character import Character
+from daydream_motives.characters.memory import CAPACITY, Lived, Memory
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.characters.sheet import CharacterSheet, Need
@@ -41,31 +42,35 @@ def scripted() -> Iterator[MotiveEngine]:
 
 # State
 
-texts = st.text(max_size=20)
+texts = st.text(max_size=20) | st.sampled_from(["", "李雷走了。", "ذهب البحر", "😀 <|im_end|>"])
+ids = st.sampled_from(["quay", "karl", "李雷", "hen_point.1"])
+zones = st.none() | st.integers(-14 * 4, 14 * 4).map(lambda n: timezone(n * timedelta(minutes=15)))
 lived = st.builds(
-    Lived, text=texts, weight=st.floats(0, 1),
-    at=st.none() | st.datetimes(min_value=datetime(1900, 1, 1)),
+    Lived, text=texts | st.text(min_size=480, max_size=520), importance=st.floats(0, 1),
+    at=st.none() | st.datetimes(timezones=zones), place=st.none() | ids,
+    who=st.lists(ids, max_size=3).map(tuple), times=st.integers(1, 10**6),
+    source=st.just("") | ids, tellings=st.integers(0, 9), altered=st.booleans(),
 )  # fmt: skip
 
 
 @given(
     st.none() | texts, texts, texts, st.lists(st.floats(0, 1), min_size=4, max_size=4),
-    st.lists(lived, max_size=RECENT), st.integers(0, 2**63), st.none() | st.floats(-1, 1),
+    st.lists(lived, max_size=9), st.integers(0, 2**63), st.none() | st.floats(-1, 1),
 )  # fmt: skip
 def test_state_survives_a_save_through_json(
-    place: str | None, activity: str, mood: str, levels: list[float], recent: list[Lived],
+    place: str | None, activity: str, mood: str, levels: list[float], past: list[Lived],
     decisions: int, trust: float | None,
 ) -> None:  # fmt: skip
     one, other = company(), company()
     one.place, one.activity, one.mood = place, activity, mood
     one.needs = dict(zip(one.needs, levels, strict=True))
-    one.recent, one.decisions = list(recent), decisions
+    one.memory, one.decisions = Memory(past), decisions
     if trust is not None:
         one.relationships.set(one.id, "karl", Relationship(trust=trust, story=mood))
     saved = one.save_state()
     other.load_state(json.loads(json.dumps(saved)))
     assert other.save_state() == saved
-    assert other.recent == one.recent
+    assert other.memory == one.memory
     assert dict(other.relationships.of(other.id)) == dict(one.relationships.of(one.id))
 
 
@@ -87,11 +92,19 @@ def broken(**parts: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "data",
     [
-        None, [], "save", {}, broken(schema_version=2), broken(schema_version=None),
+        None, [], "save", {}, *(broken(schema_version=v) for v in (0, 3, -1, True, "2", 2.0, None)),
         broken(id="karl"), broken(id=None), broken(extra=1), broken(needs={"food": 1.5}),
         broken(needs={"food": float("nan")}), broken(needs={"thirst": 0.5}), broken(needs=[]),
-        broken(recent=[{"text": "x", "weight": 2}]), broken(recent=[{"weight": 1}]),
-        broken(recent="x"), broken(decisions=-1), broken(decisions="many"), broken(mood=3),
+        *(
+            broken(memory=[{"text": "x", **wrong}])
+            for wrong in (
+                {"text": 3}, {"importance": 2}, {"times": 0}, {"tellings": -1}, {"who": "karl"},
+                {"altered": "perhaps"}, {"at": "noon"}, {"weight": 0.5}, {"words": ["x"]},
+            )
+        ),
+        broken(memory=[{"importance": 1}]), broken(memory="x"), broken(memory=None),
+        broken(memory=["x"]), broken(recent=[]), broken(decisions=-1), broken(decisions="many"),
+        broken(mood=3),
         broken(relationships={"nobody": {}}), broken(relationships={"ines_prado": {}}),
         broken(relationships={"karl": {"trust": 2}}),
         broken(relationships={"karl": {"kinds": ["pal"]}}),
@@ -118,15 +131,74 @@ def test_a_save_cannot_bring_romance_with_a_minor() -> None:
 
 def test_a_newer_save_says_what_to_do() -> None:
     with pytest.raises(SheetError) as caught:
-        company().load_state(broken(schema_version=2))
+        company().load_state(broken(schema_version=3))
     assert "version" in caught.value.remedy
+    assert caught.value.problems[0].path == "schema_version"
 
 
 def test_a_saved_memory_is_bounded_too() -> None:
     character = company()
-    character.load_state(broken(recent=[{"text": str(n)} for n in range(50)]))
-    character.remember("more")
-    assert len(character.recent) <= RECENT
+    character.load_state(broken(memory=[{"text": f"No {n}."} for n in range(50 * CAPACITY)]))
+    assert len(character.memory) == CAPACITY
+    assert list(character.memory)[-1].text == f"No {50 * CAPACITY - 1}."
+
+
+def test_a_time_in_a_zone_of_odd_seconds_can_be_loaded_again() -> None:
+    local_mean_time = timezone(timedelta(minutes=53, seconds=28))
+    character = company()
+    character.remember("The line was opened.", at=datetime(1850, 6, 1, tzinfo=local_mean_time))
+    character.load_state(json.loads(json.dumps(character.save_state())))
+    assert [one.text for one in character.memory] == ["The line was opened."]
+
+
+# Saves of version 1
+
+
+def first_version(**parts: object) -> dict[str, Any]:
+    """A save as version 1 wrote it: twelve recent events with weights."""
+    state = {**company().save_state(), "schema_version": 1, **parts}
+    del state["memory"]
+    return state
+
+
+def test_the_recent_events_of_version_1_begin_the_memory() -> None:
+    recent = [
+        {"text": "Karl left.", "at": "2024-06-14T08:00:00+02:00", "weight": 0.8},
+        {"text": "雨が降った。", "at": None},
+    ]
+    old = first_version(recent=recent, mood="calm", decisions=7, lately=["She wants tea."])
+    before = json.dumps(old)
+    character = company()
+    character.load_state(old)
+    assert [(one.text, one.importance) for one in character.memory] == [
+        ("Karl left.", 0.8), ("雨が降った。", 0.5)
+    ]  # fmt: skip
+    assert next(iter(character.memory)).at == datetime.fromisoformat("2024-06-14T08:00+02:00")
+    assert (character.mood, character.decisions, character.lately) == ("calm", 7, old["lately"])
+    assert character.save_state()["schema_version"] == 2
+    assert json.dumps(old) == before
+
+
+def test_a_save_of_version_1_without_events_loads() -> None:
+    character = company()
+    character.remember("This came after the save.")
+    character.load_state(first_version())
+    assert len(character.memory) == 0
+
+
+@pytest.mark.parametrize(
+    "recent",
+    [None, 5, "x", {"text": "x"}, ["x"], [None], [{"weight": 0.5}], [{"text": "x", "weight": 2}],
+     [{"text": "x", "weight": None}], [{"text": "x", "extra": 1}]],
+    ids=repr,
+)  # fmt: skip
+def test_a_bad_save_of_version_1_is_refused_and_changes_nothing(recent: object) -> None:
+    character = company()
+    character.remember("Still here.")
+    before = character.save_state()
+    with pytest.raises(SheetError):
+        character.load_state(first_version(recent=recent))
+    assert character.save_state() == before
 
 
 def test_an_id_with_odd_spaces_is_refused_or_survives_its_own_save() -> None:
@@ -192,31 +264,26 @@ def test_no_number_never_makes_a_need_a_non_number() -> None:
 # Memory
 
 
-@given(st.lists(st.floats(0, 1), max_size=40))
-def test_memory_is_bounded_and_keeps_the_newest(weights: list[float]) -> None:
+def test_what_is_remembered_comes_back_with_where_and_who() -> None:
     character = company()
-    for n, weight in enumerate(weights):
-        character.remember(str(n), weight=weight)
-        assert len(character.recent) <= RECENT
-        assert character.recent[-1].text == str(n)
+    character.remember("Karl left.", at=NOW, importance=0.8, place="quay", who=["karl"])
+    (one,) = character.recalled(NOW, people={"karl"})
+    assert one.lived == Lived("Karl left.", NOW, 0.8, "quay", ("karl",))
 
 
-def test_the_least_weighty_and_oldest_is_let_go() -> None:
+def test_recalling_leaves_the_memory_as_it_was() -> None:
     character = company()
-    for n in range(RECENT):
-        character.remember(str(n), weight=0.2 if n in (3, 7) else 0.8)
-    character.remember("new", weight=0.1)
-    assert [e.text for e in character.recent if e.text in ("3", "7", "new")] == ["7", "new"]
+    character.remember("Karl left.", at=NOW, importance=0.8, who=["karl"])
+    before = character.save_state()
+    character.recalled(NOW + timedelta(days=3), about="Karl", people={"karl"}, place="quay")
+    assert character.save_state() == before
 
 
-def test_recollections_halve_each_day_and_leave_the_memory_as_it_was() -> None:
+def test_the_own_name_brings_nothing_up() -> None:
     character = company()
-    for days in (0, 1, 2, -1):
-        character.remember("x", at=NOW - timedelta(days=days), weight=0.8)
-    character.remember("timeless", weight=0.8)
-    assert [e.weight for e in character.recalled(NOW)] == pytest.approx([0.8, 0.4, 0.2, 0.8, 0.8])
-    assert [e.weight for e in character.recalled()] == [0.8] * 5
-    assert [e.weight for e in character.recent] == [0.8] * 5
+    character.remember("Ines Prado dreamt of the sea.", importance=1.0)
+    assert character.recalled(about="Ines Prado has just woken up.") == []
+    assert len(character.recalled(about="Ines hears the sea.")) == 1
 
 
 # Thinking

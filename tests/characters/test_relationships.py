@@ -106,8 +106,35 @@ def test_any_sequence_of_events_stays_within_bounds(happened: list[tuple[str, fl
         assert all(-1 <= getattr(edge, axis) <= 1 for axis in AXES)
         assert edge.familiarity >= 0
         assert 0 <= edge.strength <= 1
-        assert len(edge.history) == len(happened)
+        assert len(edge.history) == (len(happened) if len(happened) <= 24 else 13)
         assert Relationship.model_validate(edge.model_dump()) == edge
+
+
+@given(st.lists(st.tuples(st.sampled_from(AXES), st.floats(-0.3, 0.3)), min_size=1, max_size=120))
+def test_the_history_is_bounded_and_still_adds_up(moves: list[tuple[str, float]]) -> None:
+    graph = adults()
+    for n, (axis, delta) in enumerate(moves):
+        graph.change("a", "b", {axis: delta}, text=f"{n}.", at=NOW + timedelta(hours=n))
+        edge = graph.get("a", "b")
+        assert edge is not None
+        assert len(edge.history) <= 24
+        assert (edge.history[-1].text, edge.history[-1].at) == (f"{n}.", NOW + timedelta(hours=n))
+        for axis in AXES:
+            changed = sum(event.changes.get(axis, 0.0) for event in edge.history)
+            assert changed == pytest.approx(getattr(edge, axis), abs=1e-4)
+    times = [event.at for event in edge.history]
+    assert times == sorted(times)
+
+
+def test_what_is_folded_says_so_and_survives_a_save() -> None:
+    graph = adults()
+    for n in range(25):
+        graph.record("a", "b", "talked", text=f"Talk {n}.", at=NOW + timedelta(hours=n))
+    edge = graph.get("a", "b")
+    assert edge is not None
+    assert [event.text for event in edge.history] == ["", *(f"Talk {n}." for n in range(13, 25))]
+    assert (edge.history[0].kind, edge.history[0].at) == ("earlier", NOW + timedelta(hours=12))
+    assert RelationshipGraph.from_data(graph.to_data()).get("a", "b") == edge
 
 
 def test_a_change_that_is_no_number_never_makes_trust() -> None:
@@ -332,6 +359,16 @@ def test_node_link_data_lists_all_that_is_wrong() -> None:
     with pytest.raises(RelationshipError) as caught:
         RelationshipGraph.from_data(broken(edges=edges))
     assert len(caught.value.problems) == 2
+
+
+def test_who_sees_someone_and_whom_they_see_are_two_things() -> None:
+    graph = adults(Person("c", "Cleo", 50))
+    graph.set("a", "b", Relationship(trust=0.1))
+    graph.set("c", "b", Relationship(trust=0.2))
+    graph.set("b", "c", Relationship(trust=0.3))
+    assert {a: rel.trust for a, rel in graph.seen_by("b")} == {"a": 0.1, "c": 0.2}
+    assert {b: rel.trust for b, rel in graph.of("b")} == {"c": 0.3}
+    assert list(graph.seen_by("a")) == list(graph.seen_by("nobody")) == []
 
 
 # Who matters

@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from daydream_motives.characters.lore import Note
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import KINDS, Relationship, RelationshipEvent, Tie
 from daydream_motives.characters.sheet import (
@@ -16,7 +17,7 @@ from daydream_motives.characters.sheet import (
     clean_text,
     slug,
 )
-from daydream_motives.motives.context import Note, Recollection
+from daydream_motives.motives.context import Recollection
 from daydream_motives.motives.situation import Entity, Situation, Verb
 
 
@@ -96,8 +97,9 @@ ties = st.lists(
     max_size=5, unique_by=lambda tie: tie.person.id,
 )  # fmt: skip
 recollections = st.lists(
-    st.builds(Recollection, texts, fractions), max_size=4, unique_by=lambda memory: memory.text
-)
+    st.builds(Recollection, texts, fractions, st.sampled_from(["", "fresh"])),
+    max_size=4, unique_by=lambda memory: memory.text,
+)  # fmt: skip
 lore = st.lists(
     st.builds(Note, st.sampled_from("uvwxyz"), texts, lists, st.integers(0, 10)),
     max_size=4, unique_by=lambda note: note.id,

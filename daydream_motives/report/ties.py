@@ -22,9 +22,9 @@ from daydream_motives.characters.relationships import (
     RelationshipEvent,
     RelationshipGraph,
 )
-from daydream_motives.simulation.choices import Choice, plain
-from daydream_motives.simulation.drift import Windows
-from daydream_motives.simulation.trend import Measure, Verdict, about, judge
+from daydream_motives.report.choices import Choice, plain
+from daydream_motives.report.drift import Windows
+from daydream_motives.report.trend import Measure, Verdict, about, judge
 
 AT_LIMIT = 0.95
 CHANGED = 20  # how many of the most changed relationships are told

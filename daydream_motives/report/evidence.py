@@ -17,7 +17,7 @@ from daydream_motives.characters.relationships import RelationshipGraph
 from daydream_motives.errors import ContentError, RunError
 from daydream_motives.journal import Journal
 from daydream_motives.records import read_jsonl
-from daydream_motives.simulation.choices import MAX_NAME, STATUSES, Choice, plain
+from daydream_motives.report.choices import MAX_NAME, STATUSES, Choice, plain
 from daydream_motives.simulation.folder import ENSEMBLE, RunFolder, members
 from daydream_motives.simulation.world import World
 

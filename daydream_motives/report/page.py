@@ -15,11 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from daydream_motives.errors import RunError
-from daydream_motives.simulation.choices import MAX_NAME, STATUSES, plain
-from daydream_motives.simulation.drawing import chart, ring, spark
-from daydream_motives.simulation.drift import MEASURES, MIN_DECISIONS, Drift, drift_of, windows_of
-from daydream_motives.simulation.evidence import Evidence, read, runs_in
-from daydream_motives.simulation.story import (
+from daydream_motives.report.choices import MAX_NAME, STATUSES, plain
+from daydream_motives.report.drawing import chart, ring, spark
+from daydream_motives.report.drift import MEASURES, MIN_DECISIONS, Drift, drift_of, windows_of
+from daydream_motives.report.evidence import Evidence, read, runs_in
+from daydream_motives.report.story import (
     Moment,
     PersonStory,
     Ring,
@@ -30,8 +30,8 @@ from daydream_motives.simulation.story import (
     rumours,
     timeline,
 )
-from daydream_motives.simulation.ties import TIE_MEASURES, TieChange, Ties, reported_moves, ties_of
-from daydream_motives.simulation.trend import LEVELS, Level, Measure, Verdict
+from daydream_motives.report.ties import TIE_MEASURES, TieChange, Ties, reported_moves, ties_of
+from daydream_motives.report.trend import LEVELS, Level, Measure, Verdict
 
 SCHEMA_VERSION = 1
 RUNS_TOLD = 12  # runs with a section of their own; all are compared
@@ -208,7 +208,7 @@ class Report:
     def html(self) -> str:
         """The page."""
         environment = Environment(
-            loader=PackageLoader("daydream_motives.simulation", "templates"), autoescape=True,
+            loader=PackageLoader("daydream_motives.report", "templates"), autoescape=True,
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         environment.filters |= {

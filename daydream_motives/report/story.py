@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
-from daydream_motives.simulation.choices import Choice, plain
-from daydream_motives.simulation.drawing import Line, ring_order
-from daydream_motives.simulation.drift import Windows
-from daydream_motives.simulation.evidence import Event, Evidence
+from daydream_motives.report.choices import Choice, plain
+from daydream_motives.report.drawing import Line, ring_order
+from daydream_motives.report.drift import Windows
+from daydream_motives.report.evidence import Event, Evidence
 
 TOLD = 40  # entries of the timeline
 TURNS = 10  # of them at most so many turns in relationships

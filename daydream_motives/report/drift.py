@@ -18,8 +18,8 @@ from typing import Any
 
 from daydream_motives.characters.words import content_words
 from daydream_motives.motives.purposes import NEAR_DUPLICATE
-from daydream_motives.simulation.choices import STATUSES, Choice, masked, opening
-from daydream_motives.simulation.trend import Measure, Verdict, judge
+from daydream_motives.report.choices import STATUSES, Choice, masked, opening
+from daydream_motives.report.trend import Measure, Verdict, judge
 
 REMEMBERED = 10  # how many of one's own last choices count as repeated
 WARM_UP = 5  # before so many choices there is too little to repeat, which would look like a trend
