@@ -75,7 +75,8 @@ class Lore:
                 for key, note in self._by_word.get(word, ())
                 if note not in found and self._knows(id, note) and mentions(touched, key)
             )
-            found.update(dict.fromkeys(islice(up, limit)))
+            for note in islice(up, limit):  # one by one: two keys of a note bring it up once
+                found[note] = None
         always = (note for note in self._always if self._knows(id, note))
         found.update(dict.fromkeys(islice(always, limit)))
         return sorted(found, key=lambda note: (-note.priority, note.id, note.text))[:limit]
