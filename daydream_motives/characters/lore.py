@@ -42,7 +42,7 @@ class Lore:
         self.factions = factions or {}
         self._always: list[Note] = []
         self._by_word: dict[str, list[tuple[str, Note]]] = defaultdict(list)
-        self._notes = sorted(notes, key=lambda note: (-note.priority, note.id, note.text))
+        self._notes = sorted(dict.fromkeys(notes), key=_first)
         keys = [(key, _WORD.findall(key.casefold())) for note in self._notes for key in note.keys]
         common = Counter(word for _, words in keys for word in words)
         # Each key waits under its rarest word: of "House 17" under 17, not with all the houses.
@@ -79,4 +79,8 @@ class Lore:
                 found[note] = None
         always = (note for note in self._always if self._knows(id, note))
         found.update(dict.fromkeys(islice(always, limit)))
-        return sorted(found, key=lambda note: (-note.priority, note.id, note.text))[:limit]
+        return sorted(found, key=_first)[:limit]
+
+
+def _first(note: Note) -> tuple[int, str, str]:
+    return (-note.priority, note.id, note.text)

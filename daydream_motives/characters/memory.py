@@ -302,8 +302,9 @@ def _first_in(text: str, names: Sequence[str]) -> str:
 def _data(one: Lived) -> dict[str, Any]:
     """One memory as a save holds it; written out, for a big world has millions."""
     data: dict[str, Any] = {"text": one.text, "importance": one.importance, "origin": one.origin}
-    if one.at:
-        data["at"] = one.at.isoformat()
+    if one.at:  # zones in whole minutes, as they are read again
+        zoned = one.at.tzinfo is not None
+        data["at"] = _TIME.dump_python(one.at, mode="json") if zoned else one.at.isoformat()
     if one.place is not None:
         data["place"] = one.place
     if one.who:
@@ -311,7 +312,9 @@ def _data(one: Lived) -> dict[str, Any]:
     if one.times > 1:
         data["times"] = one.times
     if one.source:
-        data["source"], data["tellings"] = one.source, one.tellings
+        data["source"] = one.source
+    if one.tellings:
+        data["tellings"] = one.tellings
     if one.altered:
         data["altered"] = True
     return data

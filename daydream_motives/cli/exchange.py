@@ -64,14 +64,15 @@ def import_(
 @click.argument("source", type=click.Path())
 @click.argument("output", type=click.Path())
 @click.option("--format", "form", type=click.Choice(EXPORTS), help="Default: as OUTPUT ends.")
-def export(source: str, output: str, form: str | None) -> None:
-    """Write the relationships of a world SOURCE to OUTPUT: .json, .graphml or .gexf."""
+@click.option("--at", type=click.IntRange(min=0), help="Of a run: the tick; default: the last.")
+def export(source: str, output: str, form: str | None, at: int | None) -> None:
+    """Write the relationships of a world or a run SOURCE to OUTPUT: .json, .graphml or .gexf."""
     from daydream_motives.characters.files import write_atomic
     from daydream_motives.errors import Problem, WorldError
-    from daydream_motives.exchange.formats import export_text, form_of, graph_of
+    from daydream_motives.exchange.formats import export_text, form_of, world_at
 
     chosen = form or form_of(output)
-    text, lost = export_text(graph_of(source), chosen)
+    text, lost = export_text(world_at(source, at), chosen)
     try:
         write_atomic(Path(output), text)
     except (OSError, ValueError) as exc:

@@ -108,3 +108,11 @@ def open_backend(kind: str, spec: BackendSpec) -> Backend:
             remedy="pip install 'daydream-motives[llama]'",
         ) from exc
     return factory(spec)
+
+
+def open_installed(model: str | None) -> Backend:
+    """The backend of a model of this machine, by name or file; None is the default one."""
+    from daydream_motives.modelstore.store import ModelStore
+
+    kind, spec = ModelStore().spec(model)
+    return open_backend(kind, spec)

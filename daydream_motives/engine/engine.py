@@ -29,6 +29,7 @@ from daydream_motives.engine.backend import (
     Request,
     Scorer,
     open_backend,
+    open_installed,
 )
 from daydream_motives.engine.compose import Prepared, TokenCounter, compose
 from daydream_motives.errors import DaydreamError
@@ -84,7 +85,7 @@ class MotiveEngine:
         self.recorded = recorded
         self._open: Callable[[], Backend]
         if backend is None:
-            self._open = lambda: _open_installed(model)
+            self._open = lambda: open_installed(model)
         elif isinstance(backend, str):
             self._open = lambda: open_backend(backend, spec or BackendSpec(backend))
         else:
@@ -215,26 +216,34 @@ class MotiveEngine:
     def _decide_all(
         self, prepared: Sequence[Prepared], backend: Backend | None, start: float
     ) -> list[Decision]:
-        known = [
-            self.recorded(p.id, p.request.context) if self.recorded else None for p in prepared
-        ]
-        asked = [p for p, ranked in zip(prepared, known, strict=True) if ranked is None]
-        future, cancel = self._submit(backend, [p.request for p in asked])
+        """Answers are kept as they come, so that what ends the process loses one at most (or as
+        many as the backend decodes at once)."""
+        find = self.recorded or (lambda *_: None)
+        size = getattr(backend, "parallel", 1)
+        decisions: list[Decision] = []
+        for first in range(0, len(prepared), size):
+            group = prepared[first : first + size]
+            known = [find(p.id, p.request.context) for p in group]
+            asked = [p.request for p, ranked in zip(group, known, strict=True) if ranked is None]
+            fresh = iter(self._answers(backend, asked) if asked else ())
+            decisions += [
+                self._keep(p, ranked) if ranked else self._finish(p, next(fresh), start)
+                for p, ranked in zip(group, known, strict=True)
+            ]
+        return decisions
+
+    def _answers(self, backend: Backend | None, requests: Sequence[Request]) -> list[Answer]:
+        """The backend's answers, waited for; empty ones with a reason where there are none."""
+        future, cancel = self._submit(backend, requests)
         if future is None:
-            answers = [Answer((), reason=self._reason)] * len(asked)
-        else:
-            try:
-                answers = future.result()
-            except CancelledError:
-                answers = [Answer((), reason="the engine is closed")] * len(asked)
-            except BaseException:
-                cancel.set()
-                raise
-        fresh = iter(answers)
-        return [
-            self._keep(p, ranked) if ranked else self._finish(p, next(fresh), start)
-            for p, ranked in zip(prepared, known, strict=True)
-        ]
+            return [Answer((), reason=self._reason)] * len(requests)
+        try:
+            return future.result()
+        except CancelledError:
+            return [Answer((), reason="the engine is closed")] * len(requests)
+        except BaseException:
+            cancel.set()
+            raise
 
     def answer(self, asked: Iterable[tuple[CharacterSheet, MotiveContext, str]]) -> list[Decision]:
         """Lockstep: decide for contexts made elsewhere, each with its sheet and its own key."""
@@ -386,10 +395,3 @@ def _left(start: float, deadline_ms: float | None) -> float | None:
     if deadline_ms is None:
         return None
     return max(0.0, (deadline_ms - _RESERVE_MS) / 1000 - (time.perf_counter() - start))
-
-
-def _open_installed(model: str | None) -> Backend:
-    from daydream_motives.modelstore.store import ModelStore
-
-    kind, spec = ModelStore().spec(model)
-    return open_backend(kind, spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +38,18 @@ def import_world(form: str, source: str, base: str | None = None) -> Imported:
     return imported
 
 
-def graph_of(path: str) -> World:
-    """The world whose graph is to be written: a world's folder or file."""
+def world_at(path: str, tick: int | None = None) -> World:
+    """The world whose graph is to be written: a world as written, or as a run left it (at its last
+    checkpoint up to `tick`)."""
+    from daydream_motives.simulation.folder import RunFolder
     from daydream_motives.simulation.world import World
 
-    return World.load(path)
+    if not (Path(path) / "journal.sqlite").exists():
+        return World.load(path)
+    held = RunFolder(path)
+    data = next(held.whole(tick), None)
+    world = held.world_of(data) if data else held.world()
+    return replace(world, relationships=held.graph_at(tick))
 
 
 def export_text(world: World, form: str) -> tuple[str, list[str]]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from daydream_motives.characters.relationships import RelationshipGraph
 from daydream_motives.errors import WorldError
-from daydream_motives.exchange.formats import EXPORTS, export_text, form_of, graph_of
+from daydream_motives.exchange.formats import EXPORTS, export_text, form_of, world_at
 from daydream_motives.exchange.graphs import as_xml
 from daydream_motives.simulation.world import World
 
@@ -94,4 +94,4 @@ def test_an_unknown_ending_is_an_error_with_a_remedy(name: str) -> None:
 
 def test_only_a_world_has_a_graph(tmp_path: Path) -> None:
     with pytest.raises(WorldError):
-        graph_of(str(tmp_path / "nothing"))
+        world_at(str(tmp_path / "nothing"))
