@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from daydream_motives.characters.character import Character
+    from daydream_motives.characters.lore import Lore, Note
+    from daydream_motives.characters.memory import Memory
     from daydream_motives.characters.person import Person
     from daydream_motives.characters.relationships import Relationship, RelationshipGraph
     from daydream_motives.characters.sheet import CharacterSheet
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "characters.character": ("Character",),
+    "characters.lore": ("Lore", "Note"),
+    "characters.memory": ("Memory",),
     "characters.person": ("Person",),
     "characters.relationships": ("Relationship", "RelationshipGraph"),
     "characters.sheet": ("CharacterSheet",),
@@ -55,9 +59,12 @@ __all__ = [
     "Decision",
     "Entity",
     "Journal",
+    "Lore",
+    "Memory",
     "ModelStore",
     "MotiveContext",
     "MotiveEngine",
+    "Note",
     "Outcome",
     "Person",
     "Purpose",
