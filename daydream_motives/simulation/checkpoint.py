@@ -230,9 +230,12 @@ def read_packed(path: Path) -> Any:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """One checkpoint, brought to this version; raises RunError."""
     try:
-        return migrated(read_packed(path), MIGRATIONS, str(path), ContentError)
+        data = migrated(read_packed(path), MIGRATIONS, str(path), ContentError)
     except ContentError as exc:
         raise RunError(exc.message, remedy="upgrade daydream-motives") from exc
+    if missing := _Checkpoint.model_fields.keys() - data.keys():
+        raise RunError(f"{path} lacks {', '.join(sorted(missing))}", remedy="remove it")
+    return data
 
 
 def ticks_in(folder: Path) -> list[int]:

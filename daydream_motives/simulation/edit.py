@@ -7,6 +7,8 @@ people may go, places and the clock may not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.errors import Problem, WorldError
 from daydream_motives.simulation.runner import Simulation
@@ -31,9 +33,15 @@ def adopt(simulation: Simulation, world: World) -> list[str]:
     if problems:
         raise WorldError(problems, remedy="begin a new run for such a change")
     graph, ties = _graph(simulation, world)
-    changes = _changes(old, world)
+    changes = _changes(old, world) + ties
     _take_up(simulation, world, graph)
-    return changes + ties
+    return changes or ["the writer changed the world's description"]
+
+
+def note(simulation: Simulation, changes: Sequence[str]) -> None:
+    """Keep in the journal what the writer changed."""
+    for change in changes:
+        simulation.note(change, "edited", place=None, who=())
 
 
 def _take_up(simulation: Simulation, world: World, graph: RelationshipGraph) -> None:
@@ -47,7 +55,10 @@ def _take_up(simulation: Simulation, world: World, graph: RelationshipGraph) -> 
             actors[id].character.change_sheet(sheet)
         else:
             simulation.enter(id)
+            # Whoever comes back is asked nothing that was asked before.
+            actors[id].character.decisions = simulation.decided
     simulation.actors = dict(sorted(actors.items()))  # in the order of a fresh start
+    simulation.plan_again()
     simulation.take_over(graph)
     for actor in simulation.actors.values():
         if actor.action and actor.action.person and actor.action.person not in world.sheets:
@@ -95,4 +106,4 @@ def _changes(old: World, new: World) -> list[str]:
             if was != now:
                 verb = "added" if was is None else "took away" if now is None else "changed"
                 found.append(f"the writer {verb} the {noun} {id}")
-    return found or ["the writer changed the world's description"]
+    return found

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,9 @@ class RunFolder:
             return World.from_data(read_packed(file), source=str(file))
         except ContentError as exc:
             raise RunError(exc.message, remedy="use the version that wrote this run") from exc
+        except RunError as exc:
+            remedy = "put it back as the run wrote it: without its world a run cannot go on"
+            raise RunError(exc.message, remedy=remedy) from exc
 
     def world_of(self, checkpoint: dict[str, Any]) -> World:
         """The world in which a checkpoint was made; raises RunError where it is not here."""
@@ -97,6 +101,13 @@ class RunFolder:
         """The run's clock, at its beginning."""
         settings = self.world().clock
         return Clock(settings.start, settings.minutes_per_tick)
+
+    def end(self) -> int:
+        """The tick to which the record is whole: of an incomplete run the last may be cut off."""
+        if self.complete:
+            return int(self.manifest["scenario"]["ticks"])
+        with self.journal() as journal:
+            return last_tick(journal, self.clock())
 
     def whole(self, until: int | None = None) -> Iterator[dict[str, Any]]:
         """Checkpoints up to a tick, latest first; damaged ones are skipped with a word."""
@@ -117,6 +128,16 @@ class RunFolder:
         for data in self.whole(tick):
             return RelationshipGraph.from_data(data["relationships"], source=str(self.path))
         return self.world().relationships
+
+
+def last_tick(journal: Journal, clock: Clock) -> int:
+    """The tick of the last thing in the journal."""
+    last = journal.last_time()
+    if last is None:
+        return 0
+    return int(
+        (datetime.fromisoformat(last) - clock.start) / timedelta(minutes=clock.minutes_per_tick)
+    )
 
 
 def members(ensemble: Path) -> list[Path]:

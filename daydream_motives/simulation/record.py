@@ -9,7 +9,6 @@ import logging
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.purposes import RankedPurposes
 from daydream_motives.records import as_decision
 from daydream_motives.simulation.checkpoint import file_of, restore
-from daydream_motives.simulation.clock import Clock
-from daydream_motives.simulation.folder import RunFolder
+from daydream_motives.simulation.folder import ENSEMBLE, RunFolder
 from daydream_motives.simulation.runner import Simulation
 from daydream_motives.simulation.world import World
 
@@ -32,12 +30,16 @@ MANIFEST_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything that, with a world and a model, decides a run."""
+    """Everything that, with a world and a model, decides a run.
+
+    `max_decisions` are spread over the first `spread` ticks, or all; longer runs keep their pace.
+    """
 
     ticks: int
     seed: int = 0
     max_decisions: int | None = None
     budget: int | None = None
+    spread: int | None = None
 
 
 class Recorded:
@@ -114,15 +116,19 @@ def standing(
 
     Raises WorldError, or RunError where there is no such checkpoint.
     """
-    if not (Path(path) / "journal.sqlite").exists():
+    if not any((Path(path) / name).exists() for name in ("journal.sqlite", ENSEMBLE)):
+        if tick is not None:
+            raise RunError(f"{path} is no run", remedy="--at is for the folder of a run")
         return Simulation(World.load(path), engine, seed=seed)
     held = RunFolder(path)
     data = next(held.whole(tick), None)
     if data is None:
         raise RunError(
-            f"{path} has no whole checkpoint up to tick {tick}",
+            f"{path} has no whole checkpoint" + ("" if tick is None else f" up to tick {tick}"),
             remedy=f"those there are: {', '.join(map(str, held.ticks())) or 'none'}",
         )
+    if tick is not None and data["tick"] != tick:
+        log.warning("%s: no checkpoint at tick %d; this is tick %d", path, tick, data["tick"])
     simulation = Simulation(held.world_of(data), engine, seed=seed)
     with held.journal() as journal:
         restore(simulation, data, lambda id: as_decision(journal.record(id)))
@@ -141,20 +147,11 @@ def simulation_of(
 ) -> Simulation:
     engine.seed, engine.namespace, engine.recorder = scenario.seed, namespace, journal
     engine.budget = scenario.budget or engine.budget
+    engine._asked.clear()  # it may have answered this very run before
     return Simulation(
         world, engine, seed=scenario.seed, journal=journal, ticks=scenario.ticks,
-        max_decisions=scenario.max_decisions,
+        max_decisions=scenario.max_decisions, spread=scenario.spread,
     )  # fmt: skip
-
-
-def last_tick(journal: Journal, clock: Clock) -> int:
-    """The tick of the last thing in the journal."""
-    last = journal.last_time()
-    if last is None:
-        return 0
-    return int(
-        (datetime.fromisoformat(last) - clock.start) / timedelta(minutes=clock.minutes_per_tick)
-    )
 
 
 def same_model(held: RunFolder, engine: MotiveEngine, *, at: int | None = None) -> None:

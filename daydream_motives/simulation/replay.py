@@ -18,13 +18,12 @@ from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.errors import RunError
 from daydream_motives.journal import Journal
 from daydream_motives.records import WALL_CLOCK_FIELDS
-from daydream_motives.simulation.edit import adopt
+from daydream_motives.simulation.edit import adopt, note
 from daydream_motives.simulation.folder import RunFolder, journal_of
 from daydream_motives.simulation.record import (
     Scenario,
     edits_left,
     last_point,
-    last_tick,
     same_model,
 )
 
@@ -93,7 +92,11 @@ def _event(event: dict[str, Any]) -> Told:
 
 
 def _time(row: Mapping[str, Any]) -> datetime | None:
-    return datetime.fromisoformat(row["world_time"]) if row["world_time"] else None
+    """In-world, by the hands of the clock; None where a game wrote something else."""
+    try:
+        return datetime.fromisoformat(row["world_time"] or "").replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ def verify(
     same_model(held, engine)
     scenario = Scenario(**held.manifest["scenario"])
     first = held.manifest.get("branched_from", {"tick": 0})["tick"]
+    if from_tick > (end := held.end()):
+        raise RunError(f"{held.path} ends at tick {end}", remedy="begin at an earlier tick")
     with (
         tempfile.TemporaryDirectory() as scratch,
         held.journal() as recorded,
@@ -138,14 +143,10 @@ def verify(
         actors = simulation.actors.values()
         computed.cut(position, [a.decision.id for a in actors if a.decision])
         edits = set(edits_left(held, simulation))
-        end = scenario.ticks
-        if not held.complete:  # the last tick may be cut off
-            end = last_tick(recorded, held.clock())
         try:
             while (tick := simulation.clock.tick) < end:
                 if tick in edits:
-                    for change in adopt(simulation, held.world(tick)):
-                        simulation.note(change, "edited", place=None, who=())
+                    note(simulation, adopt(simulation, held.world(tick)))
                 simulation.step()
                 if tell:
                     tell(tick + 1, end)

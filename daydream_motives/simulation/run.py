@@ -24,14 +24,13 @@ from daydream_motives.errors import RunError
 from daydream_motives.journal import Journal
 from daydream_motives.records import as_decision
 from daydream_motives.simulation.checkpoint import file_of, snapshot, ticks_in, write_packed
-from daydream_motives.simulation.edit import adopt
-from daydream_motives.simulation.folder import RunFolder
+from daydream_motives.simulation.edit import adopt, note
+from daydream_motives.simulation.folder import RunFolder, last_tick
 from daydream_motives.simulation.record import (
     Recorded,
     Scenario,
     edits_left,
     last_point,
-    last_tick,
     manifest_of,
     same_model,
     simulation_of,
@@ -67,6 +66,7 @@ class Run:
         self.simulation, self.scenario = simulation, scenario
         self.before_tick: Callable[[Run], None] | None = None
         self._edits = set(edits)  # of the record, to be made again
+        self._edited = set(ticks_in(folder / "worlds"))  # one file a tick, so one edit
         self._silent_until = silent_until  # what was told before the end is not told again
         self._lock = lock
         self._summary: Summary | None = None
@@ -80,8 +80,8 @@ class Run:
         try:
             while (tick := simulation.clock.tick) < self.scenario.ticks:
                 if tick in self._edits:
-                    self._take_in(RunFolder(self.folder).world(tick))
-                if self.before_tick and tick >= self._silent_until:
+                    note(simulation, adopt(simulation, RunFolder(self.folder).world(tick)))
+                if self.before_tick and tick >= self._silent_until and tick not in self._edited:
                     self.before_tick(self)
                 told = simulation.step()
                 if simulation.clock.tick % self._every == 0:
@@ -96,15 +96,14 @@ class Run:
         """Go on in the edited world; returns what changed. Raises WorldError where that cannot be,
         and nothing changes then."""
         tick = self.simulation.clock.tick
-        changes = self._take_in(world)
-        if changes:
+        if tick in self._edited and world.hash != self.simulation.world.hash:
+            raise RunError(
+                f"the world was edited at tick {tick} already", remedy="let a tick pass"
+            )
+        if changes := adopt(self.simulation, world):
+            self._edited.add(tick)
             write_packed(file_of(self.folder / "worlds", tick), world.to_data())
-        return changes
-
-    def _take_in(self, world: World) -> list[str]:
-        changes = adopt(self.simulation, world)
-        for change in changes:
-            self.simulation.note(change, "edited", place=None, who=())
+            note(self.simulation, changes)
         return changes
 
     def checkpoint(self) -> None:
@@ -198,8 +197,8 @@ def resume(folder: str | Path, engine: MotiveEngine, *, ticks: int | None = None
         journal.rewind(point.position)
         engine.recorded = Recorded(point.records)
         if ticks and held.complete:
-            scenario = replace(scenario, ticks=ticks)
-            point.simulation.plan(ticks, scenario.max_decisions)
+            scenario = replace(scenario, ticks=ticks, spread=scenario.spread or scenario.ticks)
+            point.simulation.plan(ticks, scenario.max_decisions, scenario.spread)
             (held.path / "manifest.json").unlink()
             journal.describe({"scenario": asdict(scenario)})
         return Run(
@@ -230,7 +229,14 @@ def branch(
     scenario = replace(
         old, seed=old.seed if seed is None else seed, ticks=ticks or max(old.ticks, tick + 1),
         max_decisions=max_decisions or old.max_decisions,
+        spread=None if max_decisions else old.spread or old.ticks,
     )  # fmt: skip
+    if tick > (end := held.end()):
+        raise RunError(f"{held.path} did not come that far: its record is whole up to tick {end}",
+                       remedy=f"branch at {end} or before")  # fmt: skip
+    if scenario.ticks <= tick:
+        raise RunError(f"a branch at tick {tick} is over at tick {scenario.ticks}",
+                       remedy="give more --days or --ticks: they count from the start")  # fmt: skip
     path = Path(folder)
     lock = _claimed(path)
     with held.journal() as original:
@@ -247,7 +253,7 @@ def branch(
         edits = edits_left(held, simulation)
         while simulation.clock.tick < tick:
             if simulation.clock.tick in edits:
-                adopt(simulation, held.world(simulation.clock.tick))
+                note(simulation, adopt(simulation, held.world(simulation.clock.tick)))
             simulation.step()
         engine.recorded = None
         manifest = {
@@ -258,7 +264,7 @@ def branch(
         engine.namespace, engine.seed = namespace, scenario.seed
         if scenario.seed != old.seed:
             simulation.rng = random.Random(f"world:{scenario.seed}:{tick}")
-        simulation.plan(scenario.ticks, scenario.max_decisions)
+        simulation.plan(scenario.ticks, scenario.max_decisions, scenario.spread)
         write_packed(path / "world.json.gz", simulation.world.to_data())
         journal.forget_description()
         journal.describe(

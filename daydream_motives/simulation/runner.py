@@ -65,6 +65,7 @@ class Simulation:
         journal: Journal | None = None,
         ticks: int | None = None,
         max_decisions: int | None = None,
+        spread: int | None = None,
     ) -> None:
         self.world = world
         self.engine = engine
@@ -77,14 +78,19 @@ class Simulation:
         self.actors: dict[str, Actor] = {}
         for id in sorted(world.sheets):
             self.enter(id)
-        self.plan(ticks or self.clock.ticks_per_day, max_decisions)
+        self.plan(ticks or self.clock.ticks_per_day, max_decisions, spread)
         self.due = timetable(world)
         self.decided = 0
 
-    def plan(self, ticks: int, max_decisions: int | None) -> None:
-        """How long the run is, and how many thoughts are spread over it."""
-        self._ticks, self._max_decisions = ticks, max_decisions
+    def plan(self, ticks: int, max_decisions: int | None, spread: int | None = None) -> None:
+        """How long the run is, and how many thoughts are spread over it, or over its first `spread`
+        ticks: what comes after them goes on at that pace."""
+        self._ticks, self._max_decisions, self._spread = ticks, max_decisions, spread or ticks
         self._wakeful = self._count_awake() if max_decisions is not None else []
+
+    def plan_again(self) -> None:
+        """The same plan for the people there are now."""
+        self.plan(self._ticks, self._max_decisions, self._spread)
 
     def enter(self, id: str) -> None:
         """Somebody of the world begins to live in it."""
@@ -258,8 +264,9 @@ class Simulation:
         """The most urgent calls within the allowance, decided in one batch of a fixed order."""
         allowance = len(self.actors)
         if self._max_decisions is not None:
-            gone = self._wakeful[min(self.clock.tick, self._ticks - 1)]
-            allowance = gone * self._max_decisions // self._wakeful[-1] - self.decided
+            gone = self._wakeful[min(self.clock.tick, len(self._wakeful) - 1)]
+            whole = self._wakeful[self._spread - 1] or 1
+            allowance = gone * self._max_decisions // whole - self.decided
         waiting = [
             (-self._urgency(actor), id, actor)
             for id, actor in self.actors.items()
@@ -293,15 +300,15 @@ class Simulation:
             tuple((entry.at, is_sleep(entry)) for entry in actor.character.sheet.routine)
             for actor in self.actors.values()
         )
-        total, sums = 0, []
-        for tick in range(self._ticks):
+        total, sums, ticks = 0, [], max(self._ticks, self._spread)
+        for tick in range(ticks):
             clock = f"{self.clock.at(tick):%H:%M}"
             for routine, people in routines.items():
                 past = [sleeps for at, sleeps in routine if at <= clock]
                 asleep = past[-1] if past else bool(routine) and routine[-1][1]
                 total += 0 if asleep else people
             sums.append(total)
-        return sums if total else list(range(1, self._ticks + 1))
+        return sums if total else list(range(1, ticks + 1))
 
     def _urgency(self, actor: Actor) -> float:
         waited = (self.clock.tick - actor.called) * self.clock.minutes_per_tick / 60
