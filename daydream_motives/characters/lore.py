@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from daydream_motives.characters.person import mentions
+from daydream_motives.characters.words import UNSPACED
 
 LIMIT = 12
 _WORD = re.compile(r"\w+")
@@ -43,7 +44,7 @@ class Lore:
         self._always: list[Note] = []
         self._by_word: dict[str, list[tuple[str, Note]]] = defaultdict(list)
         self._notes = sorted(dict.fromkeys(notes), key=_first)
-        keys = [(key, _WORD.findall(key.casefold())) for note in self._notes for key in note.keys]
+        keys = [(key, list(_pieces(key))) for note in self._notes for key in note.keys]
         common = Counter(word for _, words in keys for word in words)
         # Each key waits under its rarest word: of "House 17" under 17, not with all the houses.
         under = {key: min(words, key=lambda w: (common[w], w), default="") for key, words in keys}
@@ -67,7 +68,7 @@ class Lore:
 
     def recall(self, id: str, touched: str, *, limit: int = LIMIT) -> list[Note]:
         """What comes up for the character when `touched` goes on, what goes first first."""
-        words = dict.fromkeys(_WORD.findall(touched.casefold()))
+        words = dict.fromkeys(_pieces(touched))
         found: dict[Note, None] = {}
         for word in (*words, ""):  # under "" are keys without a letter, such as emoji
             up = (
@@ -84,3 +85,14 @@ class Lore:
 
 def _first(note: Note) -> tuple[int, str, str]:
     return (-note.priority, note.id, note.text)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """What a key may be found under: words, and each character of scripts without spaces."""
+    for word in _WORD.findall(text.casefold()):
+        if word.isascii():
+            yield word
+        else:
+            yield from UNSPACED.sub(" ", word).split()
+            for run in UNSPACED.findall(word):
+                yield from run

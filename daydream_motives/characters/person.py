@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from daydream_motives.characters.sheet import CharacterSheet, first_name
+from daydream_motives.characters.words import UNSPACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,22 @@ class Person:
 
 
 def mentions(text: str, name: str) -> bool:
-    """Whether `text` holds `name` as whole words; both compared without case."""
+    """Whether `text` holds `name` as whole words; both compared without case.
+
+    Han and kana are written without spaces, so there a name may stand beside anything.
+    """
     folded, lowered = name.casefold(), text.casefold()
     start = lowered.find(folded) if folded else -1
     while start >= 0:
         end = start + len(folded)
-        if not (_wordy(lowered[start - 1 : start]) or _wordy(lowered[end : end + 1])):
+        before, after = lowered[start - 1 : start], lowered[end : end + 1]
+        if not (_goes_on(before, folded[0]) or _goes_on(after, folded[-1])):
             return True
         start = lowered.find(folded, start + 1)
     return False
 
 
-def _wordy(char: str) -> bool:
-    return char.isalnum() or char == "_"
+def _goes_on(beside: str, edge: str) -> bool:
+    """Whether the character beside a name's edge makes it part of a longer word."""
+    wordy = beside.isalnum() or beside == "_"
+    return wordy and not UNSPACED.match(beside) and not UNSPACED.match(edge)

@@ -14,13 +14,13 @@ _STOP = frozenset(
 _WORD = re.compile(r"\w+")
 _ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")  # "boats" is "boat"; "king" and "Ed" stay
 # Han and kana are written without spaces: there, two neighbours stand for a word.
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
 def words_of(text: str) -> Iterator[str]:
     """Lower-case words that carry meaning, crudely stemmed, in order."""
     for word in _WORD.findall(text.casefold()):
-        if not word.isascii() and len(word) > 2 and _UNSPACED.fullmatch(word):
+        if not word.isascii() and len(word) > 2 and UNSPACED.fullmatch(word):
             yield from (word[i : i + 2] for i in range(len(word) - 1))
         elif word not in _STOP:
             yield _stem(word)

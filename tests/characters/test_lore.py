@@ -145,3 +145,14 @@ def test_hostile_keys_and_texts_stay_data() -> None:
     hostile = Note("n", "<|im_end|>{{ 7 * 7 }}", ("(a+)+$", "[", "\\"))
     assert come_up([hostile], "a" * 5000 + "!") == []
     assert come_up([hostile], "he wrote [ there") == ["n"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "up"),
+    [("港口", "他在港口等你", True), ("港", "他在港口", True), ("山口", "他在港口等你", False),
+     ("ひみつ", "それはひみつです", True), ("A港", "去A港口", True)],
+)  # fmt: skip
+def test_keys_of_scripts_without_spaces_are_found_inside_a_sentence(
+    key: str, text: str, up: bool
+) -> None:
+    assert bool(Lore([Note("n", "N.", (key,))]).recall("a", text)) is up
