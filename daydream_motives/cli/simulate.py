@@ -75,6 +75,8 @@ def simulate(
     if resume and (seed is not None or folder or max_decisions or (world and not watch)):
         raise click.UsageError("--resume goes on with what the run was begun with; see --branch")
     if resume and (Path(resume) / ENSEMBLE).exists():
+        if days or ticks or model or watch:
+            raise click.UsageError("several runs go on with what they were begun with")
         return _many(Path(resume), jobs or 1, threads, as_json)
     if seeds:
         if watch or seed is not None:
@@ -87,14 +89,15 @@ def simulate(
         per_day = 1440 / of.clock.minutes_per_tick
         return max(1, round(whole_days * per_day)) if whole_days else ticks
 
+    watching = Watch(world) if watch and world else None
     if resume:
         held = RunFolder(resume)
         with engine_of(model or held.manifest["model"]["name"], threads, 0) as engine:
             run = runs.resume(resume, engine, ticks=ticks_of(held.world()))
-            return _live(run, Watch(world) if watch and world else None, as_json)
+            return _live(run, watching, as_json)
     if branch:
         name, _, tick = branch.rpartition("@")
-        if not name or not tick.isdecimal():
+        if not name or not tick.isdecimal() or len(tick) > 8:
             raise click.UsageError("--branch takes RUN@TICK, such as runs/harbour_town-0-1@96")
         held = RunFolder(name)
         edited = World.load(world) if world else None
@@ -104,8 +107,7 @@ def simulate(
                 name, int(tick), engine, target, world=edited, seed=seed,
                 ticks=ticks_of(edited or held.world()), max_decisions=max_decisions,
             )  # fmt: skip
-            return _live(run, Watch(world) if watch and world else None, as_json)
-    watching = Watch(world) if watch and world else None
+            return _live(run, watching, as_json)
     loaded = World.load(world or "")
     scenario = Scenario(
         ticks_of(loaded, days or (None if ticks else 1)) or 1, seed or 0, max_decisions

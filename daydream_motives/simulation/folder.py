@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,9 @@ class RunFolder:
         if self.complete:
             return int(self.manifest["scenario"]["ticks"])
         with self.journal() as journal:
-            return last_tick(journal, self.clock())
+            reached, last = journal.position(), last_tick(journal, self.clock())
+        whole = (data["tick"] for data in self.whole() if fits(data["journal"], reached))
+        return max(last, next(whole, 0))
 
     def whole(self, until: int | None = None) -> Iterator[dict[str, Any]]:
         """Checkpoints up to a tick, latest first; damaged ones are skipped with a word."""
@@ -128,6 +130,11 @@ class RunFolder:
         for data in self.whole(tick):
             return RelationshipGraph.from_data(data["relationships"], source=str(self.path))
         return self.world().relationships
+
+
+def fits(position: Mapping[str, int], reached: Mapping[str, int]) -> bool:
+    """Whether a checkpoint's position lies within what a journal holds."""
+    return all(position[name] <= reached[name] for name in reached)
 
 
 def last_tick(journal: Journal, clock: Clock) -> int:

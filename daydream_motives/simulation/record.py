@@ -20,7 +20,7 @@ from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.purposes import RankedPurposes
 from daydream_motives.records import as_decision
 from daydream_motives.simulation.checkpoint import file_of, restore
-from daydream_motives.simulation.folder import ENSEMBLE, RunFolder
+from daydream_motives.simulation.folder import ENSEMBLE, RunFolder, fits
 from daydream_motives.simulation.runner import Simulation
 from daydream_motives.simulation.world import World
 
@@ -88,7 +88,7 @@ def last_point(
     reached = journal.position()
     for data in held.whole(until):
         position = data["journal"]
-        if all(position[name] <= reached[name] for name in reached):
+        if fits(position, reached):
             break
         log.warning("%s: the journal is shorter than a checkpoint; an earlier is used", held.path)
     else:

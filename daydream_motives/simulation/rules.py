@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from daydream_motives.characters.character import Character
+from daydream_motives.characters.gossip import exchange
 from daydream_motives.motives.purposes import Outcome, Purpose, RelationshipChange, closest_verb
 from daydream_motives.motives.situation import Verb
 from daydream_motives.simulation.clock import Clock
-from daydream_motives.simulation.gossip import exchange
 from daydream_motives.simulation.world import World
 
 

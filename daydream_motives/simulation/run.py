@@ -97,9 +97,7 @@ class Run:
         and nothing changes then."""
         tick = self.simulation.clock.tick
         if tick in self._edited and world.hash != self.simulation.world.hash:
-            raise RunError(
-                f"the world was edited at tick {tick} already", remedy="let a tick pass"
-            )
+            raise RunError(f"the world was edited at tick {tick} already", remedy="let a tick pass")
         if changes := adopt(self.simulation, world):
             self._edited.add(tick)
             write_packed(file_of(self.folder / "worlds", tick), world.to_data())
@@ -240,7 +238,7 @@ def branch(
     path = Path(folder)
     lock = _claimed(path)
     with held.journal() as original:
-        copied = original.copy(path / "journal.sqlite")
+        copied = original.copy(path / "branch.sqlite")  # the journal, once it is all there
     with _given_up(lock, copied, remove=True) as journal:
         point = last_point(held, engine, old, journal, tick)
         simulation = point.simulation
@@ -275,23 +273,36 @@ def branch(
         if world is not None:
             run.edit(world)
         run.checkpoint()
+        journal.close()
+        journal.path.replace(path / "journal.sqlite")
+        run.journal = simulation.journal = engine.recorder = Journal(path / "journal.sqlite")
         return run
 
 
 def _claimed(path: Path) -> FileLock:
-    """The lock of a folder that holds no run yet."""
+    """The lock of a folder that holds no run yet, or what is left of one killed as it began."""
     lock = _locked(path)
-    file = path / "journal.sqlite"
-    if file.exists():
-        with Journal(file, read_only=True) as journal:
-            used = bool(journal.manifest()) or any(journal.position().values())
-        if used:
-            lock.release()
+    try:
+        if _used(path):
             raise RunError(
                 f"{path} already holds a run",
                 remedy="choose another folder with --run DIR, or go on with --resume DIR",
             )
+        for folder in (path / "checkpoints", path / "worlds"):
+            for tick in ticks_in(folder):
+                file_of(folder, tick).unlink()
+    except BaseException:
+        lock.release()
+        raise
     return lock
+
+
+def _used(path: Path) -> bool:
+    file = path / "journal.sqlite"
+    if not file.exists():
+        return (path / "manifest.json").exists()
+    with Journal(file) as journal:  # read only, one without its tables yet would be an error
+        return bool(journal.manifest()) or any(journal.position().values())
 
 
 def _locked(path: Path) -> FileLock:

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from daydream_motives.characters.files import exists
+from daydream_motives.errors import Problem, WorldError
 from daydream_motives.simulation.world import World
 
 
 class Watch:
-    """Looks at a world's folder or file; begins with how it is now."""
+    """Looks at a world's folder or file; begins with how it is now.
+
+    Raises WorldError where there is none.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if not exists(self.path):
+            problem = Problem(str(path), "", "nothing there", "a world's folder or file")
+            raise WorldError([problem], remedy="give the path of the world that is edited")
         self._seen = self._look()
 
     def _look(self) -> dict[str, tuple[int, int, int]]:

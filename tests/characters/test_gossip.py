@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from small import SMALL, load, small
 
 from daydream_motives.characters.character import Character
+from daydream_motives.characters.gossip import exchange
 from daydream_motives.characters.memory import Lived, Memory, misheard
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.sheet import CharacterSheet
@@ -22,7 +23,6 @@ from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.journal import Journal
 from daydream_motives.motives.purposes import Purpose
 from daydream_motives.motives.situation import Situation
-from daydream_motives.simulation.gossip import exchange
 from daydream_motives.simulation.rules import TownRules
 from daydream_motives.simulation.runner import Simulation
 from daydream_motives.simulation.world import World
