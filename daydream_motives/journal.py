@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -36,7 +36,9 @@ MIGRATIONS = (
         who TEXT NOT NULL, place TEXT, decision TEXT REFERENCES decisions (id)
     ) STRICT;
     """,
+    "CREATE UNIQUE INDEX decisions_by_number ON decisions (number);",
 )
+_VERSION = len(MIGRATIONS)  # of the tables; what a record holds has a version of its own
 
 
 class Journal:
@@ -83,9 +85,9 @@ class Journal:
 
     def _migrate(self, read_only: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
+        if version > _VERSION:
             raise RunError(
-                f"{self.path} has schema {version}; this version knows {SCHEMA_VERSION}",
+                f"{self.path} has schema {version}; this version knows {_VERSION}",
                 remedy="upgrade daydream-motives",
             )
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -93,9 +95,15 @@ class Journal:
             raise RunError(
                 f"{self.path} is another program's database", remedy="choose another file"
             )
-        if version < SCHEMA_VERSION and read_only:
+        if version == 0 and read_only:
             raise RunError(f"{self.path} is no finished journal", remedy="give a run's folder")
-        for number in range(version, SCHEMA_VERSION):
+        if read_only and version < _VERSION:  # an older journal is read in a copy of it
+            copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._db.backup(copy)
+            self._db.close()
+            self._db = copy
+            self._db.row_factory = sqlite3.Row
+        for number in range(version, _VERSION):
             self._db.executescript(
                 f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
             )
@@ -132,8 +140,13 @@ class Journal:
     def position(self) -> dict[str, int]:
         """How many decisions and events it holds."""
         tables = ("decisions", "events")
-        counts = [next(self._read(f"SELECT count(*) FROM {name}"))[0] for name in tables]  # noqa: S608
+        last = "SELECT coalesce(max(number), 0) FROM "
+        counts = [next(self._read(last + name))[0] for name in tables]
         return dict(zip(tables, counts, strict=True))
+
+    def settle(self) -> None:
+        """Bring everything to the disk itself, so that it outlives a failure of power."""
+        list(self._read("PRAGMA wal_checkpoint(FULL)"))
 
     def last_time(self) -> str | None:
         """The in-world time of the last decision or event."""
@@ -214,7 +227,7 @@ class Journal:
         if self._again is not None:
             self._again += 1
 
-    def records(self, *, after: int = 0) -> Iterator[dict[str, Any]]:
+    def records(self, *, after: int = 0) -> Generator[dict[str, Any]]:
         """Every decision in order, but the first `after`, as objects of the JSON Lines format."""
         for row in self._read("SELECT * FROM decisions WHERE number > ? ORDER BY number", (after,)):
             yield self._record(row)
@@ -226,6 +239,10 @@ class Journal:
         raise RunError(f"{self.path} has no decision {id}", remedy="use another run")
 
     def _record(self, row: sqlite3.Row) -> dict[str, Any]:
+        if row["chosen"] not in (None, 1, 2, 3):
+            raise RunError(
+                f"{self.path} is damaged: rank {row['chosen']}", remedy="use another run"
+            )
         return {
             "schema_version": SCHEMA_VERSION,
             "id": row["id"],
@@ -241,7 +258,7 @@ class Journal:
             "wall_time": row["wall_time"],
         }
 
-    def events(self, *, after: int = 0) -> Iterator[dict[str, Any]]:
+    def events(self, *, after: int = 0) -> Generator[dict[str, Any]]:
         """Everything that happened, in order, but the first `after`."""
         for row in self._read("SELECT * FROM events WHERE number > ? ORDER BY number", (after,)):
             yield {**dict(row), "who": self._parse(row["who"])}

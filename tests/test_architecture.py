@@ -43,8 +43,9 @@ MAY = {
 ONLY_TRAINING = {"torch", "transformers", "peft", "bitsandbytes", "datasets", "accelerate"}
 LONG: dict[str, str] = {}
 PUBLIC = """Backend BackendSpec Character CharacterSheet DaydreamError Decision Entity Journal Lore
-    Memory ModelStore MotiveContext MotiveEngine Note Outcome Person Purpose RankedPurposes Relationship
-    RelationshipGraph Rules Simulation Situation TownRules Verb World build_context""".split()
+    Memory ModelStore MotiveContext MotiveEngine Note Outcome Person Purpose RankedPurposes
+    Relationship RelationshipGraph Rules Simulation Situation TownRules Verb World
+    build_context""".split()
 EXIT_CODES = {
     "DaydreamError": 1, "SettingsError": 2, "ContentError": 3, "StoreError": 4,
     "BackendError": 5, "RunError": 6,

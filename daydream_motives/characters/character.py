@@ -183,8 +183,12 @@ class Character:
         place: str | None = None,
         who: Iterable[str] = (),
     ) -> None:
-        """Keep something lived through, `importance` in [0, 1]; `place` and `who` are ids."""
-        self.memory.add(Lived(text, at, importance, place, tuple(who)))
+        """Keep something lived through, `importance` in [0, 1]; `place` and `who` are ids.
+
+        Raises TypeError where `who` is one text instead of several, or `at` is no datetime.
+        """
+        who = who if isinstance(who, str) else tuple(who)
+        self.memory.add(Lived(text, at, importance, place, who))  # type: ignore[arg-type]  # checked there
 
     def wanted(self, text: str) -> None:
         """Keep the first purpose of a decision, so that the next ones differ from it."""
@@ -236,7 +240,10 @@ class Character:
             raise SheetError(problems)
         self.place, self.activity, self.mood = state.place, state.activity, state.mood
         self.needs = {**self.needs, **state.needs}
-        self.memory, self.decisions = Memory.from_saved(state.memory), state.decisions
+        self.memory, self.decisions = (
+            Memory.from_saved(state.memory, capacity=self.memory.capacity),
+            state.decisions,
+        )
         self.lately = list(state.lately[-LATELY:])
         if not ties:
             return

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 
@@ -33,14 +34,16 @@ class Note:
     priority: int = 5
     known_to: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("keys", "known_to"):
+            if isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} of the note {self.id!r} is one text; give a tuple of them")
+
 
 class Lore:
-    """Notes by scope and key; `factions` gives the factions of each character's id."""
+    """Notes by scope and key; who asks for them brings an id and the factions of the sheet."""
 
-    def __init__(
-        self, notes: Iterable[Note] = (), factions: Mapping[str, Collection[str]] | None = None
-    ) -> None:
-        self.factions = factions or {}
+    def __init__(self, notes: Iterable[Note] = ()) -> None:
         self._always: list[Note] = []
         self._by_word: dict[str, list[tuple[str, Note]]] = defaultdict(list)
         self._notes = sorted(dict.fromkeys(notes), key=_first)
@@ -57,30 +60,32 @@ class Lore:
     def __len__(self) -> int:
         return len(self._notes)
 
-    def known(self, id: str) -> list[Note]:
+    def known(self, id: str, factions: Collection[str] = ()) -> list[Note]:
         """Everything the character knows, what goes first first."""
-        return [note for note in self._notes if self._knows(id, note)]
+        scopes = {id, *factions}
+        return [note for note in self._notes if _in_scope(note, scopes)]
 
-    def _knows(self, id: str, note: Note) -> bool:
-        if note.known_to is None:
-            return True
-        return id in note.known_to or any(f in note.known_to for f in self.factions.get(id, ()))
-
-    def recall(self, id: str, touched: str, *, limit: int = LIMIT) -> list[Note]:
+    def recall(
+        self, id: str, touched: str, *, factions: Collection[str] = (), limit: int = LIMIT
+    ) -> list[Note]:
         """What comes up for the character when `touched` goes on, what goes first first."""
-        words = dict.fromkeys(_pieces(touched))
+        words, scopes = dict.fromkeys(_pieces(touched)), {id, *factions}
         found: dict[Note, None] = {}
         for word in (*words, ""):  # under "" are keys without a letter, such as emoji
             up = (
                 note
                 for key, note in self._by_word.get(word, ())
-                if note not in found and self._knows(id, note) and mentions(touched, key)
+                if note not in found and _in_scope(note, scopes) and mentions(touched, key)
             )
             for note in islice(up, limit):  # one by one: two keys of a note bring it up once
                 found[note] = None
-        always = (note for note in self._always if self._knows(id, note))
+        always = (note for note in self._always if _in_scope(note, scopes))
         found.update(dict.fromkeys(islice(always, limit)))
         return sorted(found, key=_first)[:limit]
+
+
+def _in_scope(note: Note, scopes: AbstractSet[str]) -> bool:
+    return note.known_to is None or not scopes.isdisjoint(note.known_to)
 
 
 def _first(note: Note) -> tuple[int, str, str]:

@@ -13,7 +13,9 @@ from daydream_motives.settings import threads_of_a_command
 if TYPE_CHECKING:
     from daydream_motives.engine.engine import MotiveEngine
 
-model_option = click.option("--model", help="Catalogue name, GGUF file, or 'scripted' (a fake).")
+model_option = click.option(
+    "--model", help="Catalogue name, GGUF file, 'instinct' (no model), or 'scripted' (a fake)."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 seed_option = click.option("--seed", type=int, default=0, show_default=True)
 threads_option = click.option("--threads", type=click.IntRange(1, 512), help="Default: all cores.")
@@ -29,6 +31,10 @@ def engine_of(model: str | None, threads: int | None, seed: int) -> Iterator[Mot
     from daydream_motives.errors import ModelMissing
     from daydream_motives.modelstore.store import ModelStore
 
+    if model == "instinct":
+        with MotiveEngine("instinct", seed=seed) as engine:
+            yield engine
+        return
     try:
         kind, spec = ModelStore().spec(model)
     except ModelMissing:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from daydream_motives.characters.sheet import clean_text
 from daydream_motives.cli.common import engine_of, json_option, model_option, threads_option
 
 
@@ -46,17 +47,19 @@ def replay(
             for purpose in told.record["purposes"]:
                 mark = "*" if purpose["rank"] == (told.record["chosen"] or 1) else " "
                 click.echo(
-                    f"    {mark} {purpose['rank']}. ({purpose['score']:.2f}) {purpose['text']}"
+                    f"    {mark} {purpose['rank']}. ({purpose['score']:.2f}) "
+                    f"{clean_text(purpose['text'])}"
                 )
     return None
 
 
 def _line(kind: str, text: str, who: tuple[str, ...], record: Any) -> str:
+    text = clean_text(text)  # a journal may come from anywhere
     if kind == "decision":
         outcome = (record["outcome"] or {}).get("status", "open")
         source = " (instinct)" if record["provenance"]["source"] == "instinct" else ""
         return f"{text} [{outcome}]{source}"
-    if kind == "gossip":
+    if kind == "gossip" and len(who) == 2:
         return f"{who[0]} tells {who[1]}: {text}"
     return {"event": f"* {text}", "clock": f"! {text}"}.get(kind, f"{kind}: {text}")
 
@@ -71,7 +74,7 @@ def _verify(
     from daydream_motives.simulation.folder import RunFolder
     from daydream_motives.simulation.replay import refused, verify
 
-    name = model or RunFolder(run).manifest["model"]["name"]
+    name = model or RunFolder(run).model
     with (
         engine_of(name, threads, 0) as engine,
         Progress(console=Console(stderr=True), disable=not is_terminal(), transient=True) as bar,

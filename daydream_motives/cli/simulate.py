@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--checkpoint-minutes",
     type=click.IntRange(1, 1_000_000),
-    default=60,
-    show_default=True,
-    help="In-world minutes between checkpoints.",
+    help="In-world minutes between checkpoints; default: 60.",
 )
 @model_option
 @threads_option
@@ -49,7 +47,7 @@ if TYPE_CHECKING:
 def simulate(
     world: str | None, days: float | None, ticks: int | None, max_decisions: int | None,
     folder: str | None, seed: int | None, resume: str | None, branch: str | None,
-    seeds: str | None, jobs: int | None, watch: bool, checkpoint_minutes: int,
+    seeds: str | None, jobs: int | None, watch: bool, checkpoint_minutes: int | None,
     model: str | None, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Let a WORLD live and keep a journal of every decision.
@@ -66,6 +64,12 @@ def simulate(
 
     if sum(map(bool, (resume, branch, seeds))) > 1:
         raise click.UsageError("give one of --resume, --branch and --seeds")
+    if "" in (resume, branch, seeds):
+        raise click.UsageError("--resume, --branch and --seeds cannot be empty")
+    if checkpoint_minutes and (resume or branch):
+        raise click.UsageError("--checkpoint-minutes is settled when a run begins")
+    if jobs and not (seeds or (resume and (Path(resume) / ENSEMBLE).exists())):
+        raise click.UsageError("--jobs is for --seeds")
     if days and ticks:
         raise click.UsageError("give --days or --ticks, not both")
     if days and not 0 < days <= 36_500:
@@ -89,10 +93,11 @@ def simulate(
         per_day = 1440 / of.clock.minutes_per_tick
         return max(1, round(whole_days * per_day)) if whole_days else ticks
 
-    watching = Watch(world) if watch and world else None
+    # A run that is resumed may have missed edits: there the first look is already one.
+    watching = Watch(world, known=not resume) if watch and world else None
     if resume:
         held = RunFolder(resume)
-        with engine_of(model or held.manifest["model"]["name"], threads, 0) as engine:
+        with engine_of(model or held.model, threads, 0) as engine:
             run = runs.resume(resume, engine, ticks=ticks_of(held.world()))
             return _live(run, watching, as_json)
     if branch:
@@ -102,10 +107,10 @@ def simulate(
         held = RunFolder(name)
         edited = World.load(world) if world else None
         target = Path(folder) if folder else _new_folder(f"{held.path.name}-at-{tick}", seed or 0)
-        with engine_of(model or held.manifest["model"]["name"], threads, 0) as engine:
+        with engine_of(model or held.model, threads, 0) as engine:
             run = runs.branch(
                 name, int(tick), engine, target, world=edited, seed=seed,
-                ticks=ticks_of(edited or held.world()), max_decisions=max_decisions,
+                ticks=ticks_of(edited or held.world()), max_decisions=max_decisions, model=model,
             )  # fmt: skip
             return _live(run, watching, as_json)
     loaded = World.load(world or "")
@@ -116,7 +121,7 @@ def simulate(
     with engine_of(model, threads, seed or 0) as engine:
         run = runs.start(
             loaded, engine, scenario, target, source=str(Path(world or "").resolve()),
-            checkpoint_minutes=checkpoint_minutes,
+            model=model, checkpoint_minutes=checkpoint_minutes or 60,
         )  # fmt: skip
         return _live(run, watching, as_json)
 
@@ -149,20 +154,22 @@ def _take_in(run: Run, watch: Watch) -> None:
 
 def _planned(
     world: str, seeds: str, folder: str | None, model: str | None, days: float | None,
-    ticks: int | None, max_decisions: int | None, checkpoint_minutes: int,
+    ticks: int | None, max_decisions: int | None, checkpoint_minutes: int | None,
 ) -> Path:  # fmt: skip
     """The folder of an ensemble, with a copy of the world, so that all runs live in the same."""
-    from daydream_motives.simulation.ensemble import plan, seeds_of
+    from daydream_motives.simulation.ensemble import WORLD, plan, refuse_used, seeds_of
     from daydream_motives.simulation.world import World
 
     loaded = World.load(world)
     target = Path(folder) if folder else _new_folder(Path(world).resolve().stem, "seeds")
     options = {
-        "world": "world.json", "model": model, "days": days, "ticks": ticks,
+        "model": model, "days": days, "ticks": ticks,
         "max-decisions": max_decisions, "checkpoint-minutes": checkpoint_minutes,
     }  # fmt: skip
-    plan(target, seeds_of(seeds), options)
-    loaded.save(target / "world.json")
+    listed = seeds_of(seeds)
+    refuse_used(target)
+    loaded.save(target / WORLD)  # before the plan: what is planned can be run
+    plan(target, listed, options)
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from daydream_motives.characters.character import Character
 
 TIES = 12
+_RESERVE_MS = 5.0  # of a deadline, for putting the answer together
 
 
 def compose(
@@ -53,7 +55,9 @@ def compose(
         mood=character.mood,
         ties=ties,
         recollections=_recollections(character, situation, ties),
-        lore=lore.recall(character.id, touched(situation, ties)) if lore else (),
+        lore=lore.recall(character.id, touched(situation, ties), factions=character.sheet.factions)
+        if lore
+        else (),
     )
     return context, instinct(character.sheet, situation, needs=needs, ties=ties)
 
@@ -104,6 +108,26 @@ class TokenCounter:
         return self._counted[1]
 
 
+class Asked:
+    """Tells decisions apart that were asked with the same count; holds one entry a character."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, int]] = {}  # id -> its last count, how often it fell
+        self._others = 0
+
+    def again(self, id: str, number: int | None, *, count: bool) -> int:
+        """How often the character was set back: a game that loads an old save asks again what it
+        asked before, and that is another decision. Without a `number` every question is new."""
+        if number is None:
+            self._others += count
+            return self._others
+        last, fell = self._last.get(id, (-1, 0))
+        if count:
+            fell += number <= last
+            self._last[id] = (number, fell)
+        return fell
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A decision under way: its id, what was asked, and what instinct would answer."""
@@ -115,3 +139,10 @@ class Prepared:
     spare: Sequence[str]
     model: tuple[str, str, str]
     asker: Character | None
+
+
+def left(start: float, deadline_ms: float | None) -> float | None:
+    """Seconds left to wait, at least 0, so that the answer is there by then; None: no limit."""
+    if deadline_ms is None:
+        return None
+    return max(0.0, (deadline_ms - _RESERVE_MS) / 1000 - (time.perf_counter() - start))

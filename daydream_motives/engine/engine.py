@@ -14,11 +14,11 @@ import os
 import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from daydream_motives.characters.lore import Lore
@@ -31,7 +31,7 @@ from daydream_motives.engine.backend import (
     open_backend,
     open_installed,
 )
-from daydream_motives.engine.compose import Prepared, TokenCounter, compose
+from daydream_motives.engine.compose import Asked, Prepared, TokenCounter, compose, left
 from daydream_motives.errors import DaydreamError
 from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext
 from daydream_motives.motives.instinct import instinct
@@ -51,17 +51,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("daydream_motives")
 _NONE = ("", "", "")
 Recorded = Callable[[str, MotiveContext], RankedPurposes | None]
-_RESERVE_MS = 5.0  # of a deadline, for putting the answer together
 
 
 class MotiveEngine:
     """Answers for characters with a backend, or with instinct where there is none.
 
-    `backend` is an opened Backend or the name of a registered one with a `spec`; with neither, the
-    default model of this machine is opened when first needed. `seed` and each character's count of
-    decisions seed every choice; `namespace` makes the decisions' ids this engine's own. Use as a
-    context manager, or call `close`. `recorded` may know the answer already, by the decision's id:
-    a resumed run is not asked twice.
+    `backend` is an opened Backend, the name of a registered one with a `spec`, or `instinct` for
+    none; without it this machine's default model is opened when first needed. `seed` and each
+    character's count of decisions seed every choice; `namespace` makes the decisions' ids this
+    engine's own. `recorded` may know an answer already, by the decision's id: a resumed run is not
+    asked twice. Use as a context manager, or call `close`.
     """
 
     def __init__(
@@ -83,8 +82,11 @@ class MotiveEngine:
         self.recorder = recorder
         self.lore = lore
         self.recorded = recorded
-        self._open: Callable[[], Backend]
-        if backend is None:
+        self._open: Callable[[], Backend | None]
+        self._reason = ""
+        if backend == "instinct":
+            self._open, self._reason = lambda: None, "instinct was asked for"
+        elif backend is None:
             self._open = lambda: open_installed(model)
         elif isinstance(backend, str):
             self._open = lambda: open_backend(backend, spec or BackendSpec(backend))
@@ -93,11 +95,10 @@ class MotiveEngine:
         self._owns = not isinstance(backend, Backend)
         self._pid = os.getpid()
         self._loading: Future[Backend | None] | None = None
-        self._reason = ""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-motives")
-        self._asked: Counter[str] = Counter()
+        self._asked = Asked()
         self._count = TokenCounter()
 
     def __enter__(self) -> Self:
@@ -114,6 +115,15 @@ class MotiveEngine:
         loaded = loading and loading.done() and not loading.cancelled()
         if self._owns and loading and loaded and (model := loading.result()):
             model.close()
+
+    def begin(self, *, seed: int, namespace: str, recorder: Recorder, budget: int) -> None:
+        """Serve a run from its beginning; raises DaydreamError while another is being recorded."""
+        if self.recorder is not None:
+            raise DaydreamError(
+                "this engine records another run", remedy="close that run, or use another engine"
+            )
+        self.seed, self.namespace, self.recorder, self.budget = seed, namespace, recorder, budget
+        self._asked = Asked()
 
     @property
     def backend(self) -> Backend | None:
@@ -160,14 +170,13 @@ class MotiveEngine:
     ) -> Decision:
         """Three ranked purposes for one character; see Character.next_purposes."""
         start = time.perf_counter()
-        backend = self._ready(_left(start, deadline_ms))
+        backend = self._ready(left(start, deadline_ms))
         prepared = self._prepare(character, situation, backend)
         future, cancel = self._submit(backend, [prepared.request])
         answer = Answer((), reason=self._reason or "the model is still loading")
         if future is not None:
-            left = _left(start, deadline_ms)
             try:
-                answer = future.result(left)[0]
+                answer = future.result(left(start, deadline_ms))[0]
             except FutureTimeout:
                 cancel.set()
                 future.cancel()
@@ -188,14 +197,14 @@ class MotiveEngine:
     ) -> Decision:
         """`decide` for asyncio; the event loop stays free."""
         start = time.perf_counter()
-        backend = await asyncio.to_thread(self._ready, _left(start, deadline_ms))
+        backend = await asyncio.to_thread(self._ready, left(start, deadline_ms))
         prepared = self._prepare(character, situation, backend)
         future, cancel = self._submit(backend, [prepared.request])
         answer = Answer((), reason=self._reason or "the model is still loading")
         if future is not None:
             try:
                 wrapped = asyncio.wrap_future(future)
-                answer = (await asyncio.wait_for(wrapped, _left(start, deadline_ms)))[0]
+                answer = (await asyncio.wait_for(wrapped, left(start, deadline_ms)))[0]
             except TimeoutError:
                 answer = Answer((), reason=f"no answer within {deadline_ms:g} ms")
             except asyncio.CancelledError:
@@ -210,19 +219,18 @@ class MotiveEngine:
     def decide_many(self, asked: Iterable[tuple[Character, Situation | None]]) -> list[Decision]:
         """Lockstep: decide for all, in this order, with no deadline."""
         start, backend = time.perf_counter(), self.backend
-        prepared = [self._prepare(character, situation, backend) for character, situation in asked]
+        prepared = (self._prepare(character, situation, backend) for character, situation in asked)
         return self._decide_all(prepared, backend, start)
 
     def _decide_all(
-        self, prepared: Sequence[Prepared], backend: Backend | None, start: float
+        self, prepared: Iterator[Prepared], backend: Backend | None, start: float
     ) -> list[Decision]:
         """Answers are kept as they come, so that what ends the process loses one at most (or as
         many as the backend decodes at once)."""
         find = self.recorded or (lambda *_: None)
         size = getattr(backend, "parallel", 1)
         decisions: list[Decision] = []
-        for first in range(0, len(prepared), size):
-            group = prepared[first : first + size]
+        while group := list(islice(prepared, size)):
             known = [find(p.id, p.request.context) for p in group]
             asked = [p.request for p, ranked in zip(group, known, strict=True) if ranked is None]
             fresh = iter(self._answers(backend, asked) if asked else ())
@@ -248,12 +256,12 @@ class MotiveEngine:
     def answer(self, asked: Iterable[tuple[CharacterSheet, MotiveContext, str]]) -> list[Decision]:
         """Lockstep: decide for contexts made elsewhere, each with its sheet and its own key."""
         start, backend = time.perf_counter(), self.backend
-        prepared = [
+        prepared = (
             self._prepared(
                 sheet, context, key, key, Situation(), instinct(sheet, Situation()), backend
             )
             for sheet, context, key in asked
-        ]
+        )
         return self._decide_all(prepared, backend, start)
 
     def context(self, character: Character, situation: Situation | None = None) -> MotiveContext:
@@ -315,9 +323,7 @@ class MotiveEngine:
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
         request = Request(context, sheet.short_name, sheet.subject, seed, lately)
         model = (backend.model, backend.model_hash, backend.adapter_hash) if backend else _NONE
-        # A game that loads an old save asks again what it asked before: another decision.
-        again = self._asked[key]
-        self._asked[key] += count
+        again = self._asked.again(id, character.decisions if character else None, count=count)
         name = f"{self.namespace}:{key}" + (f":{again}" if again else "")
         decision = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
         return Prepared(decision, id, situation, request, spare, model, character)
@@ -388,10 +394,3 @@ class MotiveEngine:
     def _record(self, decision: Decision, what: str) -> None:
         if self.recorder is not None:
             (self.recorder.chosen if what == "chosen" else self.recorder.resolved)(decision)
-
-
-def _left(start: float, deadline_ms: float | None) -> float | None:
-    """Seconds left to wait, at least 0, so that the answer is there by then; None: no limit."""
-    if deadline_ms is None:
-        return None
-    return max(0.0, (deadline_ms - _RESERVE_MS) / 1000 - (time.perf_counter() - start))

@@ -100,7 +100,7 @@ def explain(
     finally:
         character.decisions, character.lately = decisions, lately
         character.relationships = kept
-    lore = len(engine.lore.known(character.id)) if engine.lore else 0
+    lore = len(engine.lore.known(character.id, character.sheet.factions)) if engine.lore else 0
     return Explanation(decision, len(character.memory), lore, tuple(found))
 
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
@@ -287,6 +288,7 @@ def targets_of(text: str, entities: Sequence[Entity], own_name: str = "") -> tup
     A person may be called by the first name, unless two of them, or `own_name`, share it.
     """
     hits: list[tuple[int, int, str]] = []
+    folded = text.casefold()
     people = [first for e in entities if e.kind == "person" for first in first_name(e.name)]
     firsts = Counter([*people, own_name.split(" ")[0]])
     for entity in entities:
@@ -296,7 +298,7 @@ def targets_of(text: str, entities: Sequence[Entity], own_name: str = "") -> tup
         elif entity.kind == "place" and entity.name.lower().startswith("the "):
             names.append(entity.name[4:])
         case = 0 if entity.kind == "person" else re.IGNORECASE
-        for name in names:
+        for name in (n for n in names if n.casefold() in folded):  # most are not there at all
             for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, case):
                 if name.casefold() != own_name.casefold():
                     hits.append((match.start(), match.end(), entity.id))
@@ -323,8 +325,7 @@ def closest_verb(text: str, verbs: Sequence[Verb], own_name: str = "") -> str | 
     for index, verb in enumerate(verbs):
         score = 0.0
         for word in (verb.name, *verb.words):
-            forms = rf"(?<!\w){_stem(word.casefold())}(?:e|s|es|ed|d|ing|n|en)?(?!\w)"
-            match = re.search(forms, lowered)
+            match = _forms(word.casefold()).search(lowered)
             # A verb's place matters: what comes first is what is done.
             near = 200 - match.start() / max(1, len(lowered)) * 100 if match else 0.0
             score = max(score, near, fuzz.ratio(word.casefold(), lowered) / 2)
@@ -333,8 +334,10 @@ def closest_verb(text: str, verbs: Sequence[Verb], own_name: str = "") -> str | 
     return best[2] if best else None
 
 
-def _stem(word: str) -> str:
-    return re.escape(word[:-1] if len(word) > 3 and word.endswith("e") else word)
+@lru_cache(maxsize=4_096)
+def _forms(word: str) -> re.Pattern[str]:
+    stem = re.escape(word[:-1] if len(word) > 3 and word.endswith("e") else word)
+    return re.compile(rf"(?<!\w){stem}(?:e|s|es|ed|d|ing|n|en)?(?!\w)")
 
 
 def _clean(text: str) -> str:

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,7 @@ from daydream_motives.simulation.runner import Simulation
 
 MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = ()
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
-MAX_BYTES = 4 * 1024**3  # unpacked
+MAX_BYTES = 1024**3  # unpacked
 _NAME = re.compile(r"^(\d{8})\.json\.gz$")
 
 
@@ -69,21 +69,31 @@ class _Person(Strict):
     asleep: bool
     action: _Action | None
     decision: Text | None
-    calls: dict[str, str]
+    calls: dict[Literal["interrupted", "woke up", "need", "finished", "arrived"], str]
     called: int
     thought: int
     way: tuple[Identifier, int] | None
 
 
-class _Checkpoint(Strict):
-    schema_version: int
+class _Position(Strict):
+    decisions: int = Field(ge=0)
+    events: int = Field(ge=0)
+
+
+class _Head(Strict):
+    """What decides whether a checkpoint is taken."""
+
     tick: int = Field(ge=0)
-    time: str
     world: str
+    journal: _Position
+
+
+class _Checkpoint(_Head):
+    schema_version: int
+    time: str
     decided: int = Field(ge=0)
     due: tuple[Identifier, ...]
     rng: tuple[int, tuple[int, ...], float | None]
-    journal: dict[str, int]
     people: dict[Identifier, _Person]
     relationships: dict[str, Any]
 
@@ -139,13 +149,13 @@ def restore(
             actor = simulation.actors[id]
             actor.character.load_state(person.state, ties=False)
             actor.asleep, actor.way = person.asleep, person.way
-            actor.calls = dict(person.calls)
+            actor.calls = {str(reason): text for reason, text in person.calls.items()}
             actor.called, actor.thought = person.called, person.thought
             actor.action = _action(person.action) if person.action else None
             actor.decision = decision_of(person.decision) if person.decision else None
         version, words, gauss = held.rng
         simulation.rng.setstate((version, words, gauss))
-    except (ContentError, ValueError) as exc:
+    except (ContentError, ValueError, TypeError, OverflowError) as exc:
         reason = exc.message if isinstance(exc, ContentError) else str(exc)
         raise RunError(
             f"{source} does not fit its world: {reason}",
@@ -233,8 +243,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         data = migrated(read_packed(path), MIGRATIONS, str(path), ContentError)
     except ContentError as exc:
         raise RunError(exc.message, remedy="upgrade daydream-motives") from exc
-    if missing := _Checkpoint.model_fields.keys() - data.keys():
-        raise RunError(f"{path} lacks {', '.join(sorted(missing))}", remedy="remove it")
+    head = {key: data.get(key) for key in _Head.model_fields}
+    try:
+        validated(_Head, head, str(path), ContentError)
+    except ContentError as exc:
+        raise RunError(exc.message, remedy="remove it") from exc
     return data
 
 

@@ -19,10 +19,12 @@ from typing import Any
 from daydream_motives.characters.files import write_atomic
 from daydream_motives.errors import RunError, SettingsError
 from daydream_motives.journal import Journal
-from daydream_motives.simulation.folder import ENSEMBLE
+from daydream_motives.simulation.folder import ENSEMBLE, held
 
 SCHEMA_VERSION = 1
 MOST = 10_000
+WORLD = "world.json"
+OPTIONS = frozenset({"model", "days", "ticks", "max-decisions", "checkpoint-minutes"})
 _POLL = 0.05  # seconds
 _LAST_WORDS = 600  # characters of a failed run's error that are shown
 
@@ -51,20 +53,24 @@ class Ended:
     error: str = ""
 
 
-def plan(folder: Path, seeds: Sequence[int], options: Mapping[str, Any]) -> None:
-    """Write what is to be run: `options` are those of `daydream simulate`, without dashes.
-
-    Raises RunError where the folder holds runs already.
-    """
-    if folder.exists() and any(folder.iterdir()):
+def refuse_used(folder: Path) -> None:
+    """Raises RunError where a folder holds anything but a world left by a plan that was cut off."""
+    if folder.exists() and any(file.name != WORLD for file in folder.iterdir()):
         raise RunError(
             f"{folder} is not empty",
             remedy="choose another folder with --run DIR, or go on with --resume DIR",
         )
+
+
+def plan(folder: Path, seeds: Sequence[int], options: Mapping[str, Any]) -> None:
+    """Write what is to be run: `options` are those of `daydream simulate`, without dashes.
+
+    The world itself lies there as `world.json`. Raises RunError where the folder holds runs.
+    """
+    refuse_used(folder)
     data = {
         "schema_version": SCHEMA_VERSION,
         "seeds": list(seeds),
-        "runs": [f"seed-{seed}" for seed in seeds],
         "options": dict(options),
     }
     _write(folder / ENSEMBLE, data)
@@ -78,8 +84,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
         version, seeds, options = data["schema_version"], data["seeds"], data["options"]
         if version != SCHEMA_VERSION:
             raise ValueError(f"schema {version}; this version knows {SCHEMA_VERSION}")
-        if not all(isinstance(s, int) for s in seeds) or not isinstance(options, dict):
-            raise ValueError("seeds that are no numbers, or options that are no object")
+        if not seeds or not all(isinstance(s, int) for s in seeds):
+            raise ValueError("seeds that are no numbers")
+        if not isinstance(options, dict) or not options.keys() <= OPTIONS:
+            raise ValueError(f"options that are none of {', '.join(sorted(OPTIONS))}")
         return dict(data)
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise RunError(f"{file} cannot be read: {exc}", remedy="plan the runs anew") from exc
@@ -92,7 +100,14 @@ def run_all(folder: Path, *, jobs: int, threads: int, tell: Callable[[Ended], No
     in an orderly way.
     """
     planned = read_plan(folder)
-    waiting = [s for s in planned["seeds"] if not (folder / f"seed-{s}/manifest.json").exists()]
+    with held(folder / "ensemble.lock", folder):
+        return _run_all(folder, planned, jobs, threads, tell)
+
+
+def _run_all(
+    folder: Path, planned: Mapping[str, Any], jobs: int, threads: int, tell: Callable[[Ended], None]
+) -> list[Ended]:
+    waiting = [s for s in planned["seeds"] if not _complete(folder, s)]
     running: dict[int, subprocess.Popen[bytes]] = {}
     ended: list[Ended] = []
     try:
@@ -126,14 +141,20 @@ def _begin(
     if _begun(run):
         given += ["--resume", str(run)]
     else:
-        given += [str(folder / options["world"]), f"--seed={seed}", f"--run={run}"]
-        given += [f"--{k}={v}" for k, v in options.items() if k not in ("world", "model") and v]
+        given += [str(folder / WORLD), f"--seed={seed}", f"--run={run}"]
+        given += [
+            f"--{name}={value}" for name, value in options.items() if name != "model" and value
+        ]
     run.mkdir(parents=True, exist_ok=True)
     with (run / "errors.log").open("wb") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "daydream_motives", "simulate", *given],
             stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
         )  # fmt: skip
+
+
+def _complete(folder: Path, seed: int) -> bool:
+    return (folder / f"seed-{seed}" / "manifest.json").exists()
 
 
 def _begun(run: Path) -> bool:
@@ -150,18 +171,25 @@ def _ended(folder: Path, seed: int, code: int) -> Ended:
     words = (run / "errors.log").read_text(encoding="utf-8", errors="replace").strip()
     if code == 0 and not words:
         (run / "errors.log").unlink()
+    if code == 0 and not _complete(folder, seed):
+        code, words = 1, words or "it ended without a manifest"
     return Ended(seed, run, code, words[-_LAST_WORDS:] if code else "")
 
 
 def _summarise(folder: Path, planned: Mapping[str, Any]) -> None:
     """The ensemble's manifest, once every run is complete."""
     runs = {}
-    for name in planned["runs"]:
-        file = folder / name / "manifest.json"
+    for seed in planned["seeds"]:
+        file = folder / f"seed-{seed}" / "manifest.json"
         if not file.exists():
             return
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        runs[name] = {key: manifest[key] for key in ("world", "model", "scenario", "summary")}
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            kept = {key: manifest[key] for key in ("world", "model", "scenario", "summary")}
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            remedy = f"remove it and resume {folder}"
+            raise RunError(f"{file} is damaged: {exc}", remedy=remedy) from exc
+        runs[f"seed-{seed}"] = kept
     _write(folder / "manifest.json", {**planned, "figures": runs})
 
 

@@ -15,9 +15,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from daydream_motives.characters.relationships import RelationshipGraph
 from daydream_motives.errors import ContentError, RunError
@@ -56,6 +59,11 @@ class RunFolder:
     def journal(self) -> Journal:
         """The journal, to be read."""
         return Journal(self.path / "journal.sqlite", read_only=True)
+
+    @property
+    def model(self) -> str:
+        """What `--model` opens the run's model: what the user named, or its name."""
+        return self.manifest.get("model_given") or self.manifest["model"]["name"] or "instinct"
 
     @property
     def complete(self) -> bool:
@@ -138,10 +146,10 @@ def fits(position: Mapping[str, int], reached: Mapping[str, int]) -> bool:
 
 
 def last_tick(journal: Journal, clock: Clock) -> int:
-    """The tick of the last thing in the journal."""
+    """The tick of the last thing in the journal, -1 where there is nothing."""
     last = journal.last_time()
     if last is None:
-        return 0
+        return -1
     return int(
         (datetime.fromisoformat(last) - clock.start) / timedelta(minutes=clock.minutes_per_tick)
     )
@@ -152,9 +160,38 @@ def members(ensemble: Path) -> list[Path]:
     file = ensemble / ENSEMBLE
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        return [ensemble / str(name) for name in data["runs"]]
+        return [ensemble / f"seed-{int(seed)}" for seed in data["seeds"]]
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise RunError(f"{file} cannot be read: {exc}", remedy="name the runs one by one") from exc
+
+
+def locked(file: Path, folder: Path) -> FileLock:
+    """The lock of a folder, held; raises RunError while another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
+        lock.acquire(timeout=0)
+        return lock
+    except Timeout:
+        raise RunError(
+            f"another process is writing {folder}",
+            remedy="wait until it is done, or end it; the lock goes with the process",
+        ) from None
+    except OSError as exc:
+        raise RunError(
+            f"cannot write {folder}: {exc.strerror or exc}",
+            remedy="choose a folder you may write with --run DIR",
+        ) from exc
+
+
+@contextmanager
+def held(file: Path, folder: Path) -> Iterator[None]:
+    """The folder is this process's own for as long as it lasts."""
+    lock = locked(file, folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def journal_of(path: str | Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,24 @@ class Scenario:
     budget: int | None = None
     spread: int | None = None
 
+    @classmethod
+    def of(cls, held: RunFolder) -> Scenario:
+        """The scenario of a run on disk; raises RunError for one of another version."""
+        given = held.manifest["scenario"]
+        known = {field.name for field in fields(cls)}
+        newer = held.manifest.get("schema_version") != MANIFEST_VERSION
+        if (
+            newer
+            or not isinstance(given, dict)
+            or not given.keys() <= known
+            or "ticks" not in given
+        ):
+            raise RunError(
+                f"{held.path} was written by another version of daydream-motives",
+                remedy="upgrade daydream-motives, or use the version in the run's manifest",
+            )
+        return cls(**given)
+
 
 class Recorded:
     """Answers that a journal holds already; what was told must be what is told now.
@@ -69,7 +87,8 @@ class Recorded:
                     remedy="resume with the version of daydream-motives that wrote the run, or "
                     "start anew from a checkpoint with --branch RUN@TICK",
                 )
-        return as_decision(record).ranked
+        ranked = as_decision(record).ranked  # without its receipt, which is the same as now
+        return replace(ranked, provenance=replace(ranked.provenance, receipt=context.receipt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +148,9 @@ def standing(
         )
     if tick is not None and data["tick"] != tick:
         log.warning("%s: no checkpoint at tick %d; this is tick %d", path, tick, data["tick"])
-    simulation = Simulation(held.world_of(data), engine, seed=seed)
+    scenario = Scenario.of(held)
+    engine.seed, engine.budget = scenario.seed, scenario.budget or engine.budget
+    simulation = Simulation(held.world_of(data), engine, seed=scenario.seed)
     with held.journal() as journal:
         restore(simulation, data, lambda id: as_decision(journal.record(id)))
     return simulation
@@ -145,9 +166,10 @@ def edits_left(held: RunFolder, simulation: Simulation) -> list[int]:
 def simulation_of(
     world: World, engine: MotiveEngine, scenario: Scenario, journal: Journal, namespace: str
 ) -> Simulation:
-    engine.seed, engine.namespace, engine.recorder = scenario.seed, namespace, journal
-    engine.budget = scenario.budget or engine.budget
-    engine._asked.clear()  # it may have answered this very run before
+    engine.begin(
+        seed=scenario.seed, namespace=namespace, recorder=journal,
+        budget=scenario.budget or engine.budget,
+    )  # fmt: skip
     return Simulation(
         world, engine, seed=scenario.seed, journal=journal, ticks=scenario.ticks,
         max_decisions=scenario.max_decisions, spread=scenario.spread,
@@ -158,7 +180,8 @@ def same_model(held: RunFolder, engine: MotiveEngine, *, at: int | None = None) 
     """What was decided with one model goes on with it alone, or the run would be of two minds."""
     backend, was = engine.backend, held.manifest["model"]
     now = backend.model_hash if backend else None
-    if now != was["hash"]:
+    adapter = backend.adapter_hash if backend else None
+    if (now, adapter) != (was["hash"], was["adapter_hash"]):
         here = f"{backend.model} ({now})" if backend else "no model"
         name = f"{was['name']} ({was['hash']})" if was["hash"] else "no model, so instinct"
         remedy = f"--branch {held.path}@TICK goes on with another model"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
@@ -53,11 +54,14 @@ def retell(
     A time that lies before the one told last (a clock set back) keeps its place in the record, and
     a line of kind `clock` says so.
     """
-    with Journal(journal_of(folder), read_only=True) as journal:
+    with (
+        Journal(journal_of(folder), read_only=True) as journal,
+        closing(journal.records()) as decisions,  # whoever stops listening leaves nothing open
+        closing(journal.events()) as events,
+    ):
         told = heapq.merge(
-            _in_time(journal.records(), _decision), _in_time(journal.events(), _event),
-            key=lambda item: item[0],
-        )  # fmt: skip
+            _in_time(decisions, _decision), _in_time(events, _event), key=lambda item: item[0]
+        )
         last: datetime | None = None
         for _, one in told:
             if one.time and last and one.time < last:
@@ -129,7 +133,7 @@ def verify(
     """
     held = RunFolder(folder)
     same_model(held, engine)
-    scenario = Scenario(**held.manifest["scenario"])
+    scenario = Scenario.of(held)
     first = held.manifest.get("branched_from", {"tick": 0})["tick"]
     if from_tick > (end := held.end()):
         raise RunError(f"{held.path} ends at tick {end}", remedy="begin at an earlier tick")
@@ -138,12 +142,12 @@ def verify(
         held.journal() as recorded,
         recorded.copy(Path(scratch) / "journal.sqlite") as computed,
     ):
-        point = last_point(held, engine, scenario, computed, max(first, from_tick))
-        simulation, position = point.simulation, point.position
-        actors = simulation.actors.values()
-        computed.cut(position, [a.decision.id for a in actors if a.decision])
-        edits = set(edits_left(held, simulation))
         try:
+            point = last_point(held, engine, scenario, computed, max(first, from_tick))
+            simulation, position = point.simulation, point.position
+            actors = simulation.actors.values()
+            computed.cut(position, [a.decision.id for a in actors if a.decision])
+            edits = set(edits_left(held, simulation))
             while (tick := simulation.clock.tick) < end:
                 if tick in edits:
                     note(simulation, adopt(simulation, held.world(tick)))
@@ -153,15 +157,22 @@ def verify(
                 if found := _first(recorded, computed, position, whole=False):
                     return found
                 position = computed.position()
-            return _first(recorded, computed, point.position, whole=held.complete)
+            start = dict.fromkeys(position, 0)
+            return _first(recorded, computed, start, whole=held.complete, outcomes=True)
         finally:
             engine.recorder = None
 
 
 def _first(
-    recorded: Journal, computed: Journal, position: Mapping[str, int], *, whole: bool
+    recorded: Journal,
+    computed: Journal,
+    position: Mapping[str, int],
+    *,
+    whole: bool,
+    outcomes: bool = False,
 ) -> Difference | None:
-    """The first difference after a position; `whole` compares also what became of decisions."""
+    """The first difference after a position, with `outcomes` also in what became of decisions;
+    what was not computed counts only when the record is `whole`."""
     for table in ("decisions", "events"):
         after = position[table]
         old, new = (
@@ -174,7 +185,9 @@ def _first(
             where = _where(table, was or now)
             if was is None or now is None:
                 return Difference(where, table, was and "there", now and "there")
-            later = () if whole else ("chosen", "outcome")
+            later: tuple[str, ...] = () if outcomes else ("chosen", "outcome")
+            if outcomes and not whole and now.get("outcome") is None:
+                later = ("outcome",)
             if found := _apart(_timeless(was, later), _timeless(now, later)):
                 return Difference(where, *found)
     return None

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from daydream_motives.characters.files import write_atomic
 from daydream_motives.engine.engine import MotiveEngine
@@ -25,7 +25,7 @@ from daydream_motives.journal import Journal
 from daydream_motives.records import as_decision
 from daydream_motives.simulation.checkpoint import file_of, snapshot, ticks_in, write_packed
 from daydream_motives.simulation.edit import adopt, note
-from daydream_motives.simulation.folder import RunFolder, last_tick
+from daydream_motives.simulation.folder import RunFolder, last_tick, locked
 from daydream_motives.simulation.record import (
     Recorded,
     Scenario,
@@ -60,7 +60,7 @@ class Run:
         scenario: Scenario,
         *,
         edits: Sequence[int] = (),
-        silent_until: int = 0,
+        silent_until: int = -1,
     ) -> None:
         self.folder, self.journal = folder, journal
         self.simulation, self.scenario = simulation, scenario
@@ -81,7 +81,7 @@ class Run:
             while (tick := simulation.clock.tick) < self.scenario.ticks:
                 if tick in self._edits:
                     note(simulation, adopt(simulation, RunFolder(self.folder).world(tick)))
-                if self.before_tick and tick >= self._silent_until and tick not in self._edited:
+                if self.before_tick and tick > self._silent_until and tick not in self._edited:
                     self.before_tick(self)
                 told = simulation.step()
                 if simulation.clock.tick % self._every == 0:
@@ -95,7 +95,11 @@ class Run:
     def edit(self, world: World) -> list[str]:
         """Go on in the edited world; returns what changed. Raises WorldError where that cannot be,
         and nothing changes then."""
-        tick = self.simulation.clock.tick
+        tick, world = self.simulation.clock.tick, World.from_data(world.to_data())
+        if tick <= self._silent_until:
+            raise RunError(
+                f"tick {tick} is in the record already", remedy="edit in before_tick, or later"
+            )
         if tick in self._edited and world.hash != self.simulation.world.hash:
             raise RunError(f"the world was edited at tick {tick} already", remedy="let a tick pass")
         if changes := adopt(self.simulation, world):
@@ -107,11 +111,13 @@ class Run:
     def checkpoint(self) -> None:
         """Write the state as it is between two ticks; old checkpoints are thinned out."""
         folder, tick = self.folder / "checkpoints", self.simulation.clock.tick
+        self.journal.settle()  # what the checkpoint counts on survives what it survives
         write_packed(file_of(folder, tick), snapshot(self.simulation, self.journal.position()))
         a_day = self.simulation.clock.ticks_per_day
         for old in ticks_in(folder)[1:-_RECENT]:
             if old % a_day:
-                file_of(folder, old).unlink(missing_ok=True)
+                with suppress(OSError):  # where it is being read, the next time will do
+                    file_of(folder, old).unlink(missing_ok=True)
 
     def _finish(self) -> None:
         self.checkpoint()
@@ -147,22 +153,24 @@ def start(
     folder: str | Path,
     *,
     source: str | None = None,
+    model: str | None = None,
     checkpoint_minutes: int = CHECKPOINT_MINUTES,
 ) -> Run:
-    """Begin a run in a new folder; `source` says where the world was read.
+    """Begin a run in a new folder; `source` and `model` say what the user named.
 
     Raises RunError where the folder already holds a run, or cannot be written.
     """
     path = Path(folder)
     lock = _claimed(path)
     scenario = replace(scenario, budget=scenario.budget or engine.budget)
+    world = World.from_data(world.to_data())  # as it is read again, wherever it was made
     manifest = manifest_of(world, engine, scenario)
     write_packed(path / "world.json.gz", world.to_data())
-    with _given_up(lock, Journal(path / "journal.sqlite")) as journal:
+    with _given_up(lock, Journal(path / "journal.sqlite"), engine) as journal:
         namespace = json.dumps(manifest, sort_keys=True)
         journal.describe(
-            {**manifest, "namespace": namespace, "source": source, "started": _now(),
-             "checkpoint_minutes": checkpoint_minutes}
+            {**manifest, "namespace": namespace, "source": source, "model_given": model,
+             "started": _now(), "checkpoint_minutes": checkpoint_minutes}
         )  # fmt: skip
         simulation = simulation_of(world, engine, scenario, journal, namespace)
         run = Run(path, lock, journal, simulation, scenario)
@@ -176,9 +184,41 @@ def resume(folder: str | Path, engine: MotiveEngine, *, ticks: int | None = None
     A complete run goes on to `ticks` in all. Raises RunError for another model, a record that does
     not fit, or a folder in use.
     """
-    held = RunFolder(folder)
-    same_model(held, engine)
-    scenario = Scenario(**held.manifest["scenario"])
+    path = RunFolder(folder).path
+    lock = locked(path / "run.lock", path)
+    with _given_up(lock, Journal(path / "journal.sqlite"), engine) as journal:
+        held = RunFolder(path)  # as it is now that nobody else can change it
+        same_model(held, engine)
+        scenario = _resumable(held, ticks)
+        point = last_point(held, engine, scenario, journal, None)
+        journal.rewind(point.position)
+        engine.recorded = Recorded(point.records)
+        if ticks and held.complete:
+            scenario = replace(scenario, ticks=ticks, spread=scenario.spread or scenario.ticks)
+            point.simulation.plan(ticks, scenario.max_decisions, scenario.spread)
+            _unfinish(path)
+            journal.describe({"scenario": asdict(scenario)})
+        return Run(
+            path, lock, journal, point.simulation, scenario,
+            edits=edits_left(held, point.simulation),
+            silent_until=last_tick(journal, point.simulation.clock),
+        )  # fmt: skip
+
+
+def _unfinish(path: Path) -> None:
+    """The run is complete no more."""
+    try:
+        (path / "manifest.json").unlink()
+    except OSError as exc:
+        raise RunError(
+            f"cannot remove {path / 'manifest.json'}: {exc.strerror or exc}",
+            remedy="close whatever reads it and try again",
+        ) from exc
+
+
+def _resumable(held: RunFolder, ticks: int | None) -> Scenario:
+    """The scenario to go on with; raises RunError where it cannot go on to so many ticks."""
+    scenario = Scenario.of(held)
     if held.complete and (ticks or 0) <= scenario.ticks:
         raise RunError(
             f"{held.path} is complete: {scenario.ticks} ticks",
@@ -189,21 +229,7 @@ def resume(folder: str | Path, engine: MotiveEngine, *, ticks: int | None = None
             f"{held.path} is not complete; it can only go on to its {scenario.ticks} ticks",
             remedy="resume it without --days and --ticks; once complete it can go further",
         )
-    lock = _locked(held.path)
-    with _given_up(lock, Journal(held.path / "journal.sqlite")) as journal:
-        point = last_point(held, engine, scenario, journal, None)
-        journal.rewind(point.position)
-        engine.recorded = Recorded(point.records)
-        if ticks and held.complete:
-            scenario = replace(scenario, ticks=ticks, spread=scenario.spread or scenario.ticks)
-            point.simulation.plan(ticks, scenario.max_decisions, scenario.spread)
-            (held.path / "manifest.json").unlink()
-            journal.describe({"scenario": asdict(scenario)})
-        return Run(
-            held.path, lock, journal, point.simulation, scenario,
-            edits=edits_left(held, point.simulation),
-            silent_until=last_tick(journal, point.simulation.clock),
-        )  # fmt: skip
+    return scenario
 
 
 def branch(
@@ -216,6 +242,7 @@ def branch(
     seed: int | None = None,
     ticks: int | None = None,
     max_decisions: int | None = None,
+    model: str | None = None,
 ) -> Run:
     """Begin a new run where another was before `tick`; the other stays as it is.
 
@@ -223,7 +250,7 @@ def branch(
     where the other did not come that far, and WorldError for a world that does not fit.
     """
     held = RunFolder(source)
-    old = Scenario(**held.manifest["scenario"])
+    old = Scenario.of(held)
     scenario = replace(
         old, seed=old.seed if seed is None else seed, ticks=ticks or max(old.ticks, tick + 1),
         max_decisions=max_decisions or old.max_decisions,
@@ -239,7 +266,7 @@ def branch(
     lock = _claimed(path)
     with held.journal() as original:
         copied = original.copy(path / "branch.sqlite")  # the journal, once it is all there
-    with _given_up(lock, copied, remove=True) as journal:
+    with _given_up(lock, copied, engine, remove=True) as journal:
         point = last_point(held, engine, old, journal, tick)
         simulation = point.simulation
         if simulation.clock.tick < tick:
@@ -267,7 +294,8 @@ def branch(
         journal.forget_description()
         journal.describe(
             {**manifest, "namespace": namespace, "source": held.manifest.get("source"),
-             "started": _now(), "checkpoint_minutes": held.manifest["checkpoint_minutes"]}
+             "model_given": model or held.manifest.get("model_given"), "started": _now(),
+             "checkpoint_minutes": held.manifest["checkpoint_minutes"]}
         )  # fmt: skip
         run = Run(path, lock, journal, simulation, scenario)
         if world is not None:
@@ -281,7 +309,7 @@ def branch(
 
 def _claimed(path: Path) -> FileLock:
     """The lock of a folder that holds no run yet, or what is left of one killed as it began."""
-    lock = _locked(path)
+    lock = locked(path / "run.lock", path)
     try:
         if _used(path):
             raise RunError(
@@ -305,31 +333,15 @@ def _used(path: Path) -> bool:
         return bool(journal.manifest()) or any(journal.position().values())
 
 
-def _locked(path: Path) -> FileLock:
-    """The folder's lock; raises RunError while another process holds it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / "run.lock")
-        lock.acquire(timeout=0)
-        return lock
-    except Timeout:
-        raise RunError(
-            f"another process is writing {path}",
-            remedy="wait until it is done, or end it; the lock goes with the process",
-        ) from None
-    except OSError as exc:
-        raise RunError(
-            f"cannot write {path}: {exc.strerror or exc}",
-            remedy="choose a folder you may write with --run DIR",
-        ) from exc
-
-
 @contextmanager
-def _given_up(lock: FileLock, journal: Journal, *, remove: bool = False) -> Iterator[Journal]:
+def _given_up(
+    lock: FileLock, journal: Journal, engine: MotiveEngine, *, remove: bool = False
+) -> Iterator[Journal]:
     """Lets go of the folder, and of a copied journal in it, where a run cannot begin."""
     try:
         yield journal
     except BaseException:
+        engine.recorder = engine.recorded = None
         journal.close()
         if remove:
             journal.path.unlink(missing_ok=True)

@@ -301,12 +301,14 @@ class Simulation:
             for actor in self.actors.values()
         )
         total, sums, ticks = 0, [], max(self._ticks, self._spread)
+        at_time: dict[str, int] = {}
         for tick in range(ticks):
             clock = f"{self.clock.at(tick):%H:%M}"
-            for routine, people in routines.items():
-                past = [sleeps for at, sleeps in routine if at <= clock]
-                asleep = past[-1] if past else bool(routine) and routine[-1][1]
-                total += 0 if asleep else people
+            if clock not in at_time:
+                at_time[clock] = sum(
+                    people for routine, people in routines.items() if not _sleeps(routine, clock)
+                )
+            total += at_time[clock]
             sums.append(total)
         return sums if total else list(range(1, ticks + 1))
 
@@ -328,6 +330,11 @@ class Simulation:
             self.journal.event(
                 kind, text, world_time=self.clock.now.isoformat(), who=who, place=place, decision=of
             )
+
+
+def _sleeps(routine: tuple[tuple[str, bool], ...], clock: str) -> bool:
+    past = [sleeps for at, sleeps in routine if at <= clock]
+    return past[-1] if past else bool(routine) and routine[-1][1]
 
 
 def _hours(span: tuple[str, str]) -> float:

@@ -14,17 +14,17 @@ from daydream_motives.simulation.world import World
 
 
 class Watch:
-    """Looks at a world's folder or file; begins with how it is now.
+    """Looks at a world's folder or file; how it is now is `known`, or the first edit to take in.
 
     Raises WorldError where there is none.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, known: bool = True) -> None:
         self.path = Path(path)
         if not exists(self.path):
             problem = Problem(str(path), "", "nothing there", "a world's folder or file")
             raise WorldError([problem], remedy="give the path of the world that is edited")
-        self._seen = self._look()
+        self._seen = self._look() if known else {}
 
     def _look(self) -> dict[str, tuple[int, int, int]]:
         files = self.path.rglob("*") if self.path.is_dir() else [self.path]

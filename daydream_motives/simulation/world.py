@@ -387,7 +387,7 @@ def lore_of(world: World) -> Lore:
              None if note.known_to == "everyone" else note.known_to)
         for note in world.lore
     )  # fmt: skip
-    return Lore(notes, {id: sheet.factions for id, sheet in world.sheets.items()})
+    return Lore(notes)
 
 
 def timetable(world: World) -> list[WorldEvent]:

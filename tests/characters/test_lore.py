@@ -13,7 +13,10 @@ FACTIONS = {"ines": ["guild"], "karl": ["guild", "choir"], "dov": []}
 
 
 def come_up(notes: list[Note], touched: str, id: str = "ines", **options: int) -> list[str]:
-    return [note.id for note in Lore(notes, FACTIONS).recall(id, touched, **options)]
+    return [
+        note.id
+        for note in Lore(notes).recall(id, touched, factions=FACTIONS.get(id, ()), **options)
+    ]
 
 
 # Who knows it
@@ -30,9 +33,11 @@ def come_up(notes: list[Note], touched: str, id: str = "ines", **options: int) -
 def test_a_note_is_known_to_everyone_to_some_or_to_a_faction(
     known_to: tuple[str, ...] | None, who: set[str]
 ) -> None:
-    lore = Lore([Note("n", "The wall is old.", (), 5, known_to)], FACTIONS)
+    lore = Lore([Note("n", "The wall is old.", (), 5, known_to)])
     for id in ("ines", "karl", "dov", "stranger"):
-        assert bool(lore.recall(id, "")) is bool(lore.known(id)) is (id in who)
+        factions = FACTIONS.get(id, ())
+        told = lore.recall(id, "", factions=factions)
+        assert bool(told) is bool(lore.known(id, factions)) is (id in who)
 
 
 def test_without_factions_notes_go_by_character() -> None:
@@ -100,13 +105,16 @@ notes = st.lists(
 def test_it_finds_what_looking_at_every_note_would_find(
     some: list[Note], before: str, after: str, limit: int
 ) -> None:
-    lore, touched = Lore(some, FACTIONS), f"{before} {after}"
+    lore, touched, guild = Lore(some), f"{before} {after}", FACTIONS["ines"]
     slowly = [
         note
-        for note in lore.known("ines")
+        for note in lore.known("ines", guild)
         if not note.keys or any(mentions(touched, key) for key in note.keys)
     ]
-    assert lore.recall("ines", touched, limit=limit) == list(dict.fromkeys(slowly))[:limit]
+    assert (
+        lore.recall("ines", touched, factions=guild, limit=limit)
+        == list(dict.fromkeys(slowly))[:limit]
+    )
 
 
 # In which order, and at what cost

@@ -210,9 +210,9 @@ def test_a_journal_locked_by_another_says_so(path: Path) -> None:
 
 def test_a_newer_schema_is_refused(path: Path) -> None:
     Journal(path).close()
-    rows(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    rows(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     for read_only in (True, False):
-        with pytest.raises(RunError, match="has schema 2") as caught:
+        with pytest.raises(RunError, match=f"has schema {len(MIGRATIONS) + 1}") as caught:
             Journal(path, read_only=read_only)
         assert "upgrade" in caught.value.remedy
 
@@ -293,5 +293,16 @@ def test_a_wrong_outcome_is_not_kept(path: Path, ines: Character) -> None:
     assert records(path)[0]["outcome"]["status"] == "done"
 
 
-def test_the_records_have_the_version_of_the_newest_migration() -> None:
-    assert len(MIGRATIONS) == SCHEMA_VERSION
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_journal_of_the_first_schema_is_read_and_written(path: Path, read_only: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path)
+    db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+    db.execute("INSERT INTO manifest VALUES ('name', '\"old\"')")
+    db.commit()
+    db.close()
+    with Journal(path, read_only=read_only) as journal:
+        assert journal.manifest() == {"name": "old"}
+        assert list(journal.records()) == []
+    version = sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0]
+    assert version == (1 if read_only else len(MIGRATIONS))

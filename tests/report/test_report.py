@@ -271,7 +271,8 @@ def test_a_game_need_not_tell_times_places_or_outcomes(tmp_path: Path) -> None:
 
 
 def ensemble(folder: Path, runs: list[str]) -> Path:
-    (folder / "ensemble.json").write_text(json.dumps({"schema_version": 1, "runs": runs}))
+    seeds = [int(run.removeprefix("seed-")) for run in runs]
+    (folder / "ensemble.json").write_text(json.dumps({"schema_version": 1, "seeds": seeds}))
     return folder
 
 
