@@ -46,9 +46,10 @@ def ask(
     from daydream_motives.engine.explain import explain as explained
     from daydream_motives.errors import Problem, WorldError
     from daydream_motives.motives.situation import Situation
+    from daydream_motives.simulation.folder import model_of
     from daydream_motives.simulation.record import standing
 
-    with engine_of(model, threads, seed) as engine:
+    with engine_of(model or model_of(world), threads, seed) as engine:
         simulation = standing(world, engine, seed=seed, tick=at)
         for id, option in ((character, "character"), *((p, "--without") for p in people)):
             if id not in simulation.actors:

@@ -36,7 +36,8 @@ def replay(
 
     if again:
         return _verify(run, from_tick, model, threads, as_json)
-    for told in retell(run, who=who, since=since, until=until):
+    count = 0
+    for count, told in enumerate(retell(run, who=who, since=since, until=until), 1):  # noqa: B007
         if as_json:
             kind = told.kind
             click.echo(json.dumps({**told.record, "kind": kind, "text": told.text}))
@@ -50,6 +51,8 @@ def replay(
                     f"    {mark} {purpose['rank']}. ({purpose['score']:.2f}) "
                     f"{clean_text(purpose['text'])}"
                 )
+    if not count:
+        click.echo(f"daydream: nothing of {run} fits these options", err=True)
     return None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,6 +184,8 @@ def _many(folder: Path, jobs: int, threads: int | None, as_json: bool) -> None:
         text = f"stopped with exit code {end.code}: {end.error}" if end.code else "complete"
         click.echo(f"seed {end.seed}: {text} ({end.folder})", err=True)
 
+    # Whoever ends this process in an orderly way ends its runs too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     each = threads or max(1, threads_of_a_command() // jobs)
     failed = [end for end in run_all(folder, jobs=jobs, threads=each, tell=tell) if end.code]
     if failed:

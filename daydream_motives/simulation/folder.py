@@ -165,6 +165,11 @@ def members(ensemble: Path) -> list[Path]:
         raise RunError(f"{file} cannot be read: {exc}", remedy="name the runs one by one") from exc
 
 
+def model_of(path: str | Path) -> str | None:
+    """The model of a run, as `--model` names it; None where `path` is no run."""
+    return RunFolder(path).model if (Path(path) / "journal.sqlite").exists() else None
+
+
 def locked(file: Path, folder: Path) -> FileLock:
     """The lock of a folder, held; raises RunError while another process holds it."""
     try:

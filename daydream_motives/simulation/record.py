@@ -133,7 +133,8 @@ def standing(
 ) -> Simulation:
     """A world at its start, or a run at its last checkpoint up to `tick`, to be looked at.
 
-    Raises WorldError, or RunError where there is no such checkpoint.
+    A run is looked at with its own seed, unless another than 0 is given. Raises WorldError, or
+    RunError where there is no such checkpoint.
     """
     if not any((Path(path) / name).exists() for name in ("journal.sqlite", ENSEMBLE)):
         if tick is not None:
@@ -149,8 +150,8 @@ def standing(
     if tick is not None and data["tick"] != tick:
         log.warning("%s: no checkpoint at tick %d; this is tick %d", path, tick, data["tick"])
     scenario = Scenario.of(held)
-    engine.seed, engine.budget = scenario.seed, scenario.budget or engine.budget
-    simulation = Simulation(held.world_of(data), engine, seed=scenario.seed)
+    engine.seed, engine.budget = seed or scenario.seed, scenario.budget or engine.budget
+    simulation = Simulation(held.world_of(data), engine, seed=engine.seed)
     with held.journal() as journal:
         restore(simulation, data, lambda id: as_decision(journal.record(id)))
     return simulation

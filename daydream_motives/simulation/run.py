@@ -188,6 +188,8 @@ def resume(folder: str | Path, engine: MotiveEngine, *, ticks: int | None = None
     lock = locked(path / "run.lock", path)
     with _given_up(lock, Journal(path / "journal.sqlite"), engine) as journal:
         held = RunFolder(path)  # as it is now that nobody else can change it
+        for half in path.rglob(".*.part"):  # what a process that was killed was writing
+            half.unlink(missing_ok=True)
         same_model(held, engine)
         scenario = _resumable(held, ticks)
         point = last_point(held, engine, scenario, journal, None)

@@ -14,6 +14,7 @@ from filelock import FileLock
 from lasting import lived, rows, story, world
 from small import small, split
 
+from daydream_motives.bench import scale
 from daydream_motives.cli import main
 from daydream_motives.journal import Journal
 from daydream_motives.simulation.checkpoint import file_of, read_checkpoint, ticks_in, write_packed
@@ -332,7 +333,9 @@ def test_ask_explains(whole: Path) -> None:
     assert (result.exit_code, "--without: found 'zoe'" in result.stderr) == (3, True)
 
 
-def test_bench_scale() -> None:
+def test_bench_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = scale.journal_rates
+    monkeypatch.setattr(scale, "journal_rates", lambda _, seed: rates(40, seed))
     result = run("bench", "scale", "--characters", 20, "--contexts", 10)
     assert result.exit_code == 0
     assert "times that in the small one" in result.stdout

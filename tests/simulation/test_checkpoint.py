@@ -135,6 +135,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Any]:
     return file, file.read_bytes(), read_checkpoint(file)
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_damage_anywhere_is_noticed(one: tuple[Path, bytes, Any], data: st.DataObject) -> None:
     file, raw, content = one

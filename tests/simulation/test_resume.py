@@ -97,7 +97,7 @@ def test_broken_off_after_every_tick(tmp_path: Path, whole: object) -> None:
         assert content(folder) == whole, until
 
 
-@settings(max_examples=25)
+@settings(max_examples=16)
 @given(st.lists(st.integers(1, 120), min_size=1, max_size=4), st.sampled_from([TICK, HOUR, NEVER]))
 def test_broken_off_at_any_writes(whole: object, writes: list[int], minutes: int) -> None:
     with tempfile.TemporaryDirectory() as parent:
@@ -319,12 +319,12 @@ def test_old_checkpoints_are_thinned_out(tmp_path: Path) -> None:
     assert ticks_in(folder / "checkpoints") == [0, 48, 96, 106, 108, 110]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_kill_minus_nine(tmp_path: Path, whole_town: dict[str, object], seed: int) -> None:
     """The real thing: a process that ends where it happens to be, twice."""
     rng, folder = random.Random(seed), tmp_path / "run"
     simulate = [sys.executable, "-m", "daydream_motives", "simulate"]
-    fresh = [str(HARBOUR), "--ticks=40", "--run", str(folder), "--model=scripted",
+    fresh = [str(HARBOUR), "--ticks=28", "--run", str(folder), "--model=scripted",
              "--checkpoint-minutes=45"]  # fmt: skip
     for _ in range(2):
         args = ["--resume", str(folder)] if begun(folder) else fresh
@@ -345,4 +345,4 @@ def test_kill_minus_nine(tmp_path: Path, whole_town: dict[str, object], seed: in
 @pytest.fixture(scope="module")
 def whole_town(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("town") / "run"
-    return content(lived(folder, 40, of=World.load(HARBOUR)))
+    return content(lived(folder, 28, of=World.load(HARBOUR)))
