@@ -51,7 +51,7 @@ def test_a_late_model_is_cancelled_and_instinct_answers(deadline: float) -> None
         decision = someone(engine).next_purposes(Situation(), deadline_ms=deadline)
         assert decision.provenance.source == "instinct"
         assert f"{deadline} ms" in decision.provenance.reason
-        assert slow.stopped.wait(5) or deadline < 10
+        assert deadline < 10 or slow.stopped.wait(5)  # else it may not even have begun
 
 
 def test_a_failing_model_never_reaches_the_game(caplog: pytest.LogCaptureFixture) -> None:
