@@ -187,6 +187,8 @@ def test_ctrl_c_leaves_no_child_running_and_the_rest_can_be_resumed(tmp_path: Pa
         [*command, str(file), "--seeds=1..4", "--jobs=2", "--ticks=30000", "--run", str(folder),
          "--model=scripted"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        # Where the tests themselves run in the background, SIGINT is ignored from the start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     children: list[int] = []
     deadline = time.monotonic() + 20
