@@ -259,7 +259,7 @@ _TITLES = frozenset(
 
 def first_name(name: str) -> tuple[str, ...]:
     """The first word of a name, if it is a name: not an article or a title."""
-    first = name.split(" ")[0]
+    first = name.split(" ")[0].rstrip(",;:") or name
     return () if first.casefold().rstrip(".") in _TITLES else (first,)
 
 

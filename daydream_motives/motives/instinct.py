@@ -50,8 +50,9 @@ def instinct(
             ranked.append((weight, f"{name} w{rest[1:]}"))
 
     here = {entity.id for entity in situation.present}
-    if situation.happened:
-        event = situation.happened[0]
+    events = [text for text in situation.happened if not text.startswith(f"{name} ")]
+    if events:  # what the character did or felt itself is no news to it
+        event = events[0]
         near = next((t for t in ties if t.person.id in here), None)
         whom = f"ask {near.person.name} about it" if near else "find out more"
         want(0.9, f"stop and {whom}", f"this has just happened: {event}")

@@ -205,3 +205,12 @@ def test_the_json_schema_refuses_unknown_keys() -> None:
     assert SCHEMA["additionalProperties"] is False
     assert SCHEMA["required"] == ["name"]
     assert all(part["additionalProperties"] is False for part in SCHEMA["$defs"].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("Ahir, the scout", "Ahir"), ("Ines Prado", "Ines"), ("Dr. Amara Okonjo", "Dr. Amara Okonjo"),
+     (",", ",")],
+)  # fmt: skip
+def test_people_are_called_by_the_first_word_of_their_name(name: str, short: str) -> None:
+    assert CharacterSheet(name=name).short_name == short

@@ -55,6 +55,12 @@ def test_what_happened_comes_first() -> None:
     )
 
 
+def test_what_one_did_oneself_is_no_news() -> None:
+    happened = ["Ines has just woken up", "The oven broke."]
+    assert wishes(situation={"happened": happened})[0].endswith("The oven broke.")
+    assert not any("has just happened" in w for w in wishes(situation={"happened": happened[:1]}))
+
+
 @pytest.mark.parametrize(
     "event", ["It broke.", "It broke!", "Did it break?", "It broke…", "坏了。"]
 )
