@@ -119,7 +119,7 @@ class Journal:
         """Set keys of the run's manifest: world, model and adapter hash, settings, seed …"""
         rows = [(key, _json(value)) for key, value in manifest.items()]
         places = ", ".join(["(?, ?)"] * len(rows))  # one statement: all of it or none
-        self._write(f"INSERT OR REPLACE INTO manifest VALUES {places}", chain(*rows))  # noqa: S608
+        self._write(f"INSERT OR REPLACE INTO manifest VALUES {places}", chain(*rows))  # noqa: S608 - our words
 
     def manifest(self) -> dict[str, Any]:
         rows = self._read("SELECT key, value FROM manifest ORDER BY key")
@@ -151,7 +151,7 @@ class Journal:
     def last_time(self) -> str | None:
         """The in-world time of the last decision or event."""
         rows = [
-            next(self._read(f"SELECT world_time FROM {name} ORDER BY number DESC LIMIT 1"), None)  # noqa: S608
+            next(self._read(f"SELECT world_time FROM {name} ORDER BY number DESC LIMIT 1"), None)  # noqa: S608 - our words
             for name in ("decisions", "events")
         ]
         return max((row[0] for row in rows if row and row[0]), default=None)
@@ -168,7 +168,7 @@ class Journal:
     def cut(self, position: Mapping[str, int], still_open: Iterable[str] = ()) -> None:
         """Remove all after `position`; what was `still_open` then has no outcome again."""
         for name in ("decisions", "events"):
-            self._write(f"DELETE FROM {name} WHERE number > ?", (position[name],))  # noqa: S608
+            self._write(f"DELETE FROM {name} WHERE number > ?", (position[name],))  # noqa: S608 - our words
         for id in still_open:
             self._write("UPDATE decisions SET outcome = NULL WHERE id = ?", (id,))
 

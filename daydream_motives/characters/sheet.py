@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -172,6 +173,12 @@ class CharacterSheet(Strict):
     @classmethod
     def _in_order(cls, value: tuple[RoutineEntry, ...]) -> tuple[RoutineEntry, ...]:
         return tuple(sorted(value, key=lambda entry: entry.at))
+
+    def routine_at(self, time: datetime | None) -> RoutineEntry | None:
+        """What the routine says for the hour of `time`, or at the day's end where none is known."""
+        clock = f"{time:%H:%M}" if time else None
+        past = [entry for entry in self.routine if clock is None or entry.at <= clock]
+        return past[-1] if past else self.routine[-1] if self.routine else None
 
     @property
     def short_name(self) -> str:

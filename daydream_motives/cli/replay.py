@@ -37,7 +37,7 @@ def replay(
     if again:
         return _verify(run, from_tick, model, threads, as_json)
     count = 0
-    for count, told in enumerate(retell(run, who=who, since=since, until=until), 1):  # noqa: B007
+    for count, told in enumerate(retell(run, who=who, since=since, until=until), 1):  # noqa: B007 - counted
         if as_json:
             kind = told.kind
             click.echo(json.dumps({**told.record, "kind": kind, "text": told.text}))

@@ -45,7 +45,7 @@ def compose(
         text=" ".join((*situation.happened, situation.activity)),
         limit=TIES,
     )
-    needs = dict(character.needs)
+    needs, about = dict(character.needs), touched(situation, ties)
     context = build_context(
         character.sheet,
         situation,
@@ -54,22 +54,20 @@ def compose(
         needs=needs,
         mood=character.mood,
         ties=ties,
-        recollections=_recollections(character, situation, ties),
-        lore=lore.recall(character.id, touched(situation, ties), factions=character.sheet.factions)
-        if lore
-        else (),
+        recollections=_recollections(character, situation, ties, about),
+        lore=lore.recall(character.id, about, factions=character.sheet.factions) if lore else (),
     )
     return context, instinct(character.sheet, situation, needs=needs, ties=ties)
 
 
 def _recollections(
-    character: Character, situation: Situation, ties: Sequence[Tie]
+    character: Character, situation: Situation, ties: Sequence[Tie], about: str
 ) -> list[Recollection]:
     """What comes to the character's mind, in words."""
     here = {entity.id for entity in situation.present}
     recalled = character.recalled(
         situation.time,
-        about=touched(situation, ties),
+        about=about,
         people=here.union(tie.person.id for tie in ties if NAMED in tie.reasons),
         place=situation.place.id if situation.place else None,
     )

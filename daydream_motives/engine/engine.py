@@ -125,6 +125,11 @@ class MotiveEngine:
         self.seed, self.namespace, self.recorder, self.budget = seed, namespace, recorder, budget
         self._asked = Asked()
 
+    def end(self, recorder: Recorder) -> None:
+        """Serve this run no more; one that another recorder keeps goes on undisturbed."""
+        if self.recorder is recorder:
+            self.recorder = self.recorded = None
+
     @property
     def backend(self) -> Backend | None:
         """The backend, waited for; None where none can be had, for the reason logged once."""
@@ -225,8 +230,7 @@ class MotiveEngine:
     def _decide_all(
         self, prepared: Iterator[Prepared], backend: Backend | None, start: float
     ) -> list[Decision]:
-        """Answers are kept as they come, so that what ends the process loses one at most (or as
-        many as the backend decodes at once)."""
+        """Answers are kept as they come: an end of the process loses no more than one batch."""
         find = self.recorded or (lambda *_: None)
         size = getattr(backend, "parallel", 1)
         decisions: list[Decision] = []

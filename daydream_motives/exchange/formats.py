@@ -48,8 +48,9 @@ def world_at(path: str, tick: int | None = None) -> World:
         return World.load(path)
     held = RunFolder(path)
     data = next(held.whole(tick), None)
-    world = held.world_of(data) if data else held.world()
-    return replace(world, relationships=held.graph_at(tick))
+    if data is None:
+        return held.world()
+    return replace(held.world_of(data), relationships=held.graph_of(data))
 
 
 def export_text(world: World, form: str) -> tuple[str, list[str]]:

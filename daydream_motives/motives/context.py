@@ -219,10 +219,9 @@ def _situation(
 
 
 def _usual(sheet: CharacterSheet, now: datetime | None, words: Words) -> str:
-    if now is None or not sheet.routine:
+    entry = sheet.routine_at(now)
+    if now is None or entry is None:
         return ""
-    clock = now.strftime("%H:%M")
-    entry = next((e for e in reversed(sheet.routine) if e.at <= clock), sheet.routine[-1])
     return f"Around this time {words.possessive} habit is {entry.activity}"
 
 

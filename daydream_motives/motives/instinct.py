@@ -86,9 +86,7 @@ def _they(words: Words) -> str:
 
 
 def _routine(sheet: CharacterSheet, situation: Situation, want: _Want) -> None:
-    clock = situation.time.strftime("%H:%M") if situation.time else None
-    past = [e for e in sheet.routine if clock is None or e.at <= clock]
-    if entry := (past[-1] if past else sheet.routine[-1] if sheet.routine else None):
+    if entry := sheet.routine_at(situation.time):
         usual = entry.activity or "what is always done"
         want(0.6, f"go on with the usual: {usual}", "this is the hour for it")
     elif sheet.occupation:

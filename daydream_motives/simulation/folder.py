@@ -135,9 +135,12 @@ class RunFolder:
 
     def graph_at(self, tick: int | None = None) -> RelationshipGraph:
         """How people saw each other at the last checkpoint up to a tick, or the last of all."""
-        for data in self.whole(tick):
-            return RelationshipGraph.from_data(data["relationships"], source=str(self.path))
-        return self.world().relationships
+        data = next(self.whole(tick), None)
+        return self.graph_of(data) if data else self.world().relationships
+
+    def graph_of(self, checkpoint: dict[str, Any]) -> RelationshipGraph:
+        """How people saw each other at a checkpoint."""
+        return RelationshipGraph.from_data(checkpoint["relationships"], source=str(self.path))
 
 
 def fits(position: Mapping[str, int], reached: Mapping[str, int]) -> bool:

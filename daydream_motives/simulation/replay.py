@@ -78,7 +78,8 @@ def retell(
 def _in_time(
     rows: Iterator[dict[str, Any]], make: Callable[[dict[str, Any]], Told]
 ) -> Iterator[tuple[tuple[str, int, int], Told]]:
-    """With keys that never fall, whatever the clock did."""
+    """With keys to merge by; a clock set back keeps to the latest time told, so that each stream
+    stays in its own order."""
     latest = ""
     for number, row in enumerate(rows):
         one = make(row)
@@ -160,7 +161,7 @@ def verify(
             start = dict.fromkeys(position, 0)
             return _first(recorded, computed, start, whole=held.complete, outcomes=True)
         finally:
-            engine.recorder = None
+            engine.end(computed)
 
 
 def _first(

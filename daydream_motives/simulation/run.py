@@ -133,8 +133,7 @@ class Run:
 
     def close(self) -> None:
         """Let go of the folder; harmless when repeated."""
-        engine = self.simulation.engine
-        engine.recorder = engine.recorded = None
+        self.simulation.engine.end(self.journal)
         self.journal.close()
         self._lock.release()
 
@@ -343,7 +342,7 @@ def _given_up(
     try:
         yield journal
     except BaseException:
-        engine.recorder = engine.recorded = None
+        engine.end(journal)
         journal.close()
         if remove:
             journal.path.unlink(missing_ok=True)

@@ -28,7 +28,6 @@ from daydream_motives.simulation.scene import (
     Actor,
     Scene,
     is_sleep,
-    routine_of,
     should_sleep,
 )
 from daydream_motives.simulation.schema import WorldEvent
@@ -209,7 +208,7 @@ class Simulation:
 
     def _follow_routine(self, actor: Actor) -> None:
         """Nobody stands about: without a purpose in hand, the routine of the hour."""
-        entry, character = routine_of(actor.character.sheet, self.clock.now), actor.character
+        entry, character = actor.character.sheet.routine_at(self.clock.now), actor.character
         if entry is None:
             return
         character.activity = entry.activity

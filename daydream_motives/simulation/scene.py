@@ -86,15 +86,8 @@ class Scene:
         return Entity(id=id, name=place.name, kind="place", aliases=place.aliases)
 
 
-def routine_of(sheet: CharacterSheet, now: datetime) -> RoutineEntry | None:
-    """What the sheet says for this hour."""
-    clock = f"{now:%H:%M}"
-    past = [entry for entry in sheet.routine if entry.at <= clock]
-    return past[-1] if past else sheet.routine[-1] if sheet.routine else None
-
-
 def should_sleep(sheet: CharacterSheet, now: datetime) -> bool:
-    entry = routine_of(sheet, now)
+    entry = sheet.routine_at(now)
     return entry is not None and is_sleep(entry)
 
 
