@@ -41,18 +41,28 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a backend made of a request; fewer than three drafts, or none, where it failed."""
+    """What a backend made of a request; fewer than three drafts, or none, where it failed.
+
+    `tokens_in` counts the whole prompt, `tokens_cached` what of it had been read before.
+    `made_by` are name, hash and adapter hash of the model, where the backend can change it.
+    """
 
     drafts: tuple[Draft, ...]
     prompt_hash: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
     reason: str = ""
+    tokens_cached: int = 0
+    made_by: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """How to open a backend: a model's file and how the model is asked."""
+    """How to open a backend: a model's file and how the model is asked.
+
+    `parallel` is how many decisions are decoded at once (0: as the backend thinks best);
+    `context_window` bounds the tokens of one decision, prompt and answer.
+    """
 
     model: str
     path: Path | None = None
@@ -61,6 +71,7 @@ class BackendSpec:
     threads: int = 0
     context_window: int = 2048
     temperature: float = 0.7
+    parallel: int = 0
 
 
 @runtime_checkable
@@ -82,6 +93,25 @@ class Backend(Protocol):
     ) -> list[Answer]: ...
 
     def close(self) -> None: ...
+
+
+Done = Callable[[Answer], None]
+Cancel = Callable[[], None]
+
+
+@runtime_checkable
+class Service(Protocol):
+    """A backend that takes requests one by one, at any time and from any thread.
+
+    `capacity` is how many it works on at once: whoever has more to ask keeps the rest, so that the
+    most urgent goes next.
+    """
+
+    capacity: int
+
+    def start(self, request: Request, done: Done) -> Cancel:
+        """Begin; returns at once. `done` is called exactly once, from any thread, with an answer
+        without drafts and a `reason` where there is none; what is returned asks to abandon it."""
 
 
 @runtime_checkable
