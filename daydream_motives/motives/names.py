@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from rapidfuzz import fuzz, process
 
@@ -50,7 +51,7 @@ def allowed_words(told: str, names: Iterable[str] = ()) -> frozenset[str]:
 
 def unknown_names(text: str, allowed: frozenset[str], told: str) -> tuple[str, ...]:
     """Capitalised words in `text` that neither `allowed` nor `told` (in any case) holds."""
-    lowered = {w.casefold() for w in WORD.findall(told)}
+    lowered = _lowered(told)
     found = []
     for match in WORD.finditer(text):
         word = match.group()
@@ -67,6 +68,12 @@ def unknown_names(text: str, allowed: frozenset[str], told: str) -> tuple[str, .
             continue
         found.append(stem)
     return tuple(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=16)
+def _lowered(told: str) -> frozenset[str]:
+    """All words of a text; the purposes of one decision are held against the same."""
+    return frozenset(word.casefold() for word in WORD.findall(told))
 
 
 def repair_names(

@@ -212,9 +212,10 @@ def assemble(
     Empty or repeated drafts are replaced by the next text of `instinct` (at least three, distinct
     from each other), and provenance says which ranks those are.
     """
-    told = context.text
+    told = context.text if drafts else ""  # instinct invents no names: nothing to look for
     known = [n for e in context.entities for n in (e.name, *e.aliases)] + [context.name]
-    allowed = allowed_words(told, known)
+    allowed = allowed_words(told, known) if drafts else frozenset()
+    called = _called(context.entities, context.name)
     kept: list[tuple[str, float, tuple[str, ...]]] = []
     filled: list[int] = []
     spare = iter([*instinct, *_LAST_RESORT])
@@ -234,7 +235,7 @@ def assemble(
         kept.append((text, draft.confidence, unknown))
     scores = falling([confidence for _, confidence, _ in kept])
     purposes = [
-        Purpose(rank, text, score, targets_of(text, context.entities, context.name),
+        Purpose(rank, text, score, _named(text, called),
                 closest_verb(text, context.verbs, context.name), unknown)
         for rank, ((text, _, unknown), score) in enumerate(zip(kept, scores, strict=True), 1)
     ]  # fmt: skip
@@ -287,21 +288,32 @@ def targets_of(text: str, entities: Sequence[Entity], own_name: str = "") -> tup
 
     A person may be called by the first name, unless two of them, or `own_name`, share it.
     """
-    hits: list[tuple[int, int, str]] = []
-    folded = text.casefold()
-    people = [first for e in entities if e.kind == "person" for first in first_name(e.name)]
-    firsts = Counter([*people, own_name.split(" ")[0]])
-    for entity in entities:
-        names = [entity.name, *entity.aliases]
-        if entity.kind == "person":
-            names += [first for first in first_name(entity.name) if firsts[first] == 1]
-        elif entity.kind == "place" and entity.name.lower().startswith("the "):
+    return _named(text, _called(entities, own_name))
+
+
+def _called(entities: Sequence[Entity], own_name: str) -> list[tuple[str, str, int, str]]:
+    """What each entity is called: (in lower case, as it stands, flags to look with, its id)."""
+    firsts = Counter([own_name.split(" ")[0]])
+    alone = [first_name(e.name) if e.kind == "person" else () for e in entities]
+    firsts.update(first for names in alone for first in names)
+    found = []
+    for entity, first in zip(entities, alone, strict=True):
+        names = [entity.name, *entity.aliases, *(name for name in first if firsts[name] == 1)]
+        if entity.kind == "place" and entity.name.lower().startswith("the "):
             names.append(entity.name[4:])
         case = 0 if entity.kind == "person" else re.IGNORECASE
-        for name in (n for n in names if n.casefold() in folded):  # most are not there at all
+        found += [(name.casefold(), name, case, entity.id) for name in names]
+    own = own_name.casefold()
+    return [one for one in found if one[0] != own]
+
+
+def _named(text: str, called: Sequence[tuple[str, str, int, str]]) -> tuple[str, ...]:
+    hits: list[tuple[int, int, str]] = []
+    folded = text.casefold()
+    for lowered, name, case, id in called:
+        if lowered in folded:  # most are not there at all
             for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, case):
-                if name.casefold() != own_name.casefold():
-                    hits.append((match.start(), match.end(), entity.id))
+                hits.append((match.start(), match.end(), id))
     hits.sort(key=lambda hit: (hit[0], -hit[1], hit[2]))
     found: list[str] = []
     end = -1
@@ -321,23 +333,27 @@ def closest_verb(text: str, verbs: Sequence[Verb], own_name: str = "") -> str | 
     lowered = text.casefold()
     for name in (own_name.casefold(), own_name.split(" ")[0].casefold()):
         lowered = lowered.removeprefix(name) if name else lowered
-    best: tuple[float, int, str] | None = None
-    for index, verb in enumerate(verbs):
-        score = 0.0
-        for word in (verb.name, *verb.words):
-            match = _forms(word.casefold()).search(lowered)
-            # A verb's place matters: what comes first is what is done.
-            near = 200 - match.start() / max(1, len(lowered)) * 100 if match else 0.0
-            score = max(score, near, fuzz.ratio(word.casefold(), lowered) / 2)
-        if best is None or score > best[0]:
-            best = (score, index, verb.name)
-    return best[2] if best else None
+    # A verb's place matters: what comes first is what is done.
+    match = _forms(tuple((verb.name, *verb.words) for verb in verbs)).search(lowered)
+    if match:
+        return verbs[(match.lastindex or 1) - 1].name
+    near = [
+        max(fuzz.ratio(word.casefold(), lowered) for word in (verb.name, *verb.words))
+        for verb in verbs
+    ]
+    return verbs[near.index(max(near))].name if near else None
 
 
-@lru_cache(maxsize=4_096)
-def _forms(word: str) -> re.Pattern[str]:
-    stem = re.escape(word[:-1] if len(word) > 3 and word.endswith("e") else word)
-    return re.compile(rf"(?<!\w){stem}(?:e|s|es|ed|d|ing|n|en)?(?!\w)")
+@lru_cache(maxsize=256)
+def _forms(verbs: tuple[tuple[str, ...], ...]) -> re.Pattern[str]:
+    """Finds the first word of any of the verbs, in its forms; the group's number is the verb's."""
+    groups = []
+    for words in verbs:
+        lowered = [word.casefold() for word in words]
+        stems = (w[:-1] if len(w) > 3 and w.endswith("e") else w for w in lowered)
+        groups.append("|".join(map(re.escape, stems)))
+    joined = "|".join(f"({group})(?:e|s|es|ed|d|ing|n|en)?(?!\\w)" for group in groups)
+    return re.compile(rf"(?<!\w)(?:{joined})" if groups else "(?!)")
 
 
 def _clean(text: str) -> str:
