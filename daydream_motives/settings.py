@@ -3,12 +3,14 @@
 Variables: DAYDREAM_HOME (where models are kept), DAYDREAM_MODEL (name or path of the default
 model), DAYDREAM_THREADS (threads of llama.cpp; the default is all cores but one, at least one,
 at most eight), DAYDREAM_GPU_LAYERS (layers of the model to put on a GPU, where llama.cpp was built
-for one; the default is 0).
+for one; the default is 0), DAYDREAM_API_KEY (the key of the server that is asked instead of a local
+model) and DAYDREAM_API_INSECURE (1: send that key unencrypted over a network).
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -41,9 +43,43 @@ def default_threads() -> int:
     return _given_threads() or min(8, max(1, (os.cpu_count() or 2) - 1))
 
 
+def worker_command() -> list[str]:
+    """The user's own command for the worker process, from DAYDREAM_WORKER; empty where not set.
+
+    Raises SettingsError where its quotes do not match.
+    """
+    value = os.environ.get("DAYDREAM_WORKER", "")
+    try:  # on Windows a backslash is part of a path
+        parts = shlex.split(value, posix=os.name != "nt")
+    except ValueError as exc:
+        raise SettingsError(
+            f"DAYDREAM_WORKER is {value!r}: {exc}", remedy="mend its quotes, or unset it"
+        ) from exc
+    return [part.strip('"') for part in parts] if os.name == "nt" else parts
+
+
 def gpu_layers() -> int:
     """Layers of a model to put on the GPU, from DAYDREAM_GPU_LAYERS; 0 where it is not set."""
     return _number("DAYDREAM_GPU_LAYERS", "layers", 0, 999)
+
+
+def api_key() -> str:
+    """The key for a model's server, from the environment only; empty where there is none.
+
+    Raises SettingsError, which does not show it, where it cannot be sent in a header.
+    """
+    key = os.environ.get("DAYDREAM_API_KEY", "").strip()
+    if not all("!" <= char <= "~" for char in key):
+        raise SettingsError(
+            "DAYDREAM_API_KEY holds blanks or characters that no key has",
+            remedy="set it to the key alone, or unset it",
+        )
+    return key
+
+
+def api_insecure() -> bool:
+    """Whether the user allows the key to be sent unencrypted."""
+    return os.environ.get("DAYDREAM_API_INSECURE") == "1"
 
 
 def _given_threads() -> int:

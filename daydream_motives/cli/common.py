@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from daydream_motives.engine.engine import MotiveEngine
 
 model_option = click.option(
-    "--model", help="Catalogue name, GGUF file, 'instinct' (no model), or 'scripted' (a fake)."
+    "--model",
+    help="Catalogue name, GGUF file, URL of an OpenAI-compatible server "
+    "(http://HOST:PORT/v1#MODEL), 'instinct' (no model), or 'scripted' (a fake).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 seed_option = click.option("--seed", type=int, default=0, show_default=True)

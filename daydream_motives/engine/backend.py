@@ -58,10 +58,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """How to open a backend: a model's file and how the model is asked.
+    """How to open a backend: a model's file, or a server's `url`, and how the model is asked.
 
     `parallel` is how many decisions are decoded at once (0: as the backend thinks best);
-    `context_window` bounds the tokens of one decision, prompt and answer.
+    `context_window` bounds the tokens of one decision, prompt and answer. For measuring alone:
+    `fixed_tokens` are sampled whatever the model would, and `forced` off lets it write freely.
     """
 
     model: str
@@ -69,9 +70,12 @@ class BackendSpec:
     model_hash: str = ""
     style: PromptStyle = field(default_factory=PromptStyle)
     threads: int = 0
-    context_window: int = 2048
+    context_window: int = 1280
     temperature: float = 0.7
     parallel: int = 0
+    url: str = ""
+    fixed_tokens: int = 0
+    forced: bool = True
 
 
 @runtime_checkable
@@ -135,7 +139,7 @@ def open_backend(kind: str, spec: BackendSpec) -> Backend:
     except ImportError as exc:
         raise BackendError(
             f"the backend {kind!r} lacks a package: {exc}",
-            remedy="pip install 'daydream-motives[llama]'",
+            remedy=f"pip install 'daydream-motives[{kind}]', or whatever package provides it",
         ) from exc
     return factory(spec)
 

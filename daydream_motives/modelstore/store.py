@@ -18,6 +18,7 @@ from typing import Any
 
 from daydream_motives.characters.files import exists, write_atomic
 from daydream_motives.engine.backend import BackendSpec
+from daydream_motives.engine.remote_address import is_address, read_address
 from daydream_motives.errors import (
     ModelCorrupt,
     ModelMissing,
@@ -89,13 +90,19 @@ class ModelStore:
         return model
 
     def spec(self, model: str | None = None) -> tuple[str, BackendSpec]:
-        """Backend and its settings for a catalogue name, a GGUF path, or the default model.
+        """Backend and its settings for a catalogue name, a GGUF path, a server's URL, or the
+        default model.
 
-        The file's hash is checked once per change of the file. Raises StoreError.
+        The file's hash is checked once per change of the file. Raises StoreError, and
+        SettingsError for a URL that is none.
         """
         name = model or default_model() or self.catalogue.default
         if name == "scripted":
             return "scripted", BackendSpec("scripted")
+        if is_address(name):
+            address = read_address(name)
+            style = self.catalogue.style("guided")
+            return "remote", BackendSpec(address.model, style=style, url=address.base)
         if name in self.catalogue.models:
             entry = self.catalogue.models[name]
             found = self._checked(name)
