@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 CountTokens = Callable[[str], int]
+_TOO_LONG, _NO_ROOM = "too long for the budget", "no room in the budget"
 FIELDS = ("Character_name", "Character_description", "Context", "Background")
+# The user message's JSON around the four values. A prompt tokenises each of these and each value
+# by itself, so a context costs the sum of them.
+SCAFFOLD = (f'{{"{FIELDS[0]}": "', *(f'", "{field}": "' for field in FIELDS[1:]), '"}')
 
 
 @dataclass(slots=True)
 class Part:
+    """One piece of a context; `short` is what is told where there is no room for all of it."""
+
     field: int
     kind: str
     key: str
@@ -22,6 +28,7 @@ class Part:
     tokens: int = 0
     status: str = "kept"
     reason: str = ""
+    short: str = ""
 
 
 def rough_count(text: str) -> int:
@@ -29,55 +36,67 @@ def rough_count(text: str) -> int:
     return len(text.encode("utf-8", errors="replace")) // 3 + 1
 
 
-def fit(name: str, pieces: list[Part], budget: int, count: CountTokens) -> int:
-    """Drop, then shorten, until the rendered JSON fits; returns its tokens."""
+def escape(text: str) -> str:
+    """A string's inside in JSON."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def fit(pieces: list[Part], room: int, count: CountTokens) -> int:
+    """Drop, then shorten, until the pieces cost at most `room` tokens; returns what they cost.
+
+    Pieces are counted one by one and never as a whole, so that one counted before costs nothing.
+    """
+    limit = 8 * max(8, room)
     for piece in pieces:
-        if len(piece.text) > 8 * budget:  # far past what could fit: no need to tokenise it all
-            piece.text = _shorten(piece.text, 8 * budget)
+        if len(piece.text) > limit:  # far past what could fit: no need to tokenise it all
+            piece.text = _shorten(piece.text, limit)
             piece.status = piece.status if piece.status == "dropped" else "shortened"
             piece.reason = piece.reason or "too long"
-        piece.tokens = count(" " + piece.text)
-    used = count(_json(render(name, [])))
+        piece.tokens = _tokens(piece, count)
     order = sorted(
         (p for p in pieces if p.status != "dropped"),
         key=lambda p: (not p.essential, -p.priority, p.field, p.key),
     )
     essential = [piece for piece in order if piece.essential]
-    share = max(8, (budget - used) // max(1, len(essential)))
+    share = max(8, room // max(1, len(essential)))
     for piece in essential:
-        if sum(p.tokens for p in essential) > budget - used and piece.tokens > share:
+        if sum(p.tokens for p in essential) > room and piece.tokens > share:
             _shorten_to(piece, share, count)
+    left = room
     for piece in order:
-        if used + piece.tokens <= budget:
-            used += piece.tokens
-        elif piece.essential or piece.kind == "description":
-            room = budget - used
-            _shorten_to(piece, room if piece.essential else room // 2, count)
-            used += piece.tokens
-        else:
-            piece.status, piece.reason = "dropped", "no room in the budget"
-    # Joined and escaped pieces can cost more than their sum, so the whole is what decides.
-    total = count(_json(render(name, pieces)))
-    for piece in reversed(order):
-        if total <= budget:
-            break
-        if piece.status != "dropped":
-            if piece.essential:
-                _shorten_to(piece, max(0, piece.tokens - (total - budget) - 2), count)
+        if piece.tokens > left and piece.short:
+            piece.text, piece.status, piece.reason = piece.short, "shortened", _TOO_LONG
+            piece.tokens = _tokens(piece, count)
+        if piece.tokens > left:
+            if piece.essential or piece.kind == "description":
+                _shorten_to(piece, left if piece.essential else left // 2, count)
             else:
-                piece.status, piece.reason = "dropped", "no room in the budget"
-            total = count(_json(render(name, pieces)))
-    return total
+                piece.status, piece.reason = "dropped", _NO_ROOM
+                continue
+        left -= piece.tokens
+    return room - left
+
+
+def _tokens(piece: Part, count: CountTokens) -> int:
+    """What the piece costs at most, first in its field or after others.
+
+    Without a space before it, a word may take more tokens: that is the first word's matter alone.
+    """
+    text = escape(piece.text)
+    first, _, _ = text.partition(" ")
+    return count(" " + text) + max(0, count(first) - count(" " + first))
 
 
 def _shorten_to(piece: Part, tokens: int, count: CountTokens) -> None:
-    piece.status, piece.reason = "shortened", "too long for the budget"
+    piece.status, piece.reason = "shortened", _TOO_LONG
     while piece.tokens > tokens and piece.text:
         ratio = tokens / piece.tokens if piece.tokens else 0
         piece.text = _shorten(piece.text, min(len(piece.text) - 1, int(len(piece.text) * ratio)))
-        piece.tokens = count(" " + piece.text) if piece.text else 0
+        piece.tokens = _tokens(piece, count) if piece.text else 0
     if not piece.text:
-        piece.status, piece.reason, piece.tokens = "dropped", "no room in the budget", 0
+        piece.status, piece.reason, piece.tokens = "dropped", _NO_ROOM, 0
 
 
 def _shorten(text: str, length: int) -> str:
@@ -101,14 +120,8 @@ def render(name: str, pieces: list[Part]) -> tuple[str, str, str, str]:
     return a, b, c, d
 
 
-def _json(fields: Sequence[str]) -> str:
-    return json.dumps(dict(zip(FIELDS, fields, strict=True)), ensure_ascii=False)
-
-
-def cut_name(name: str, others: Sequence[str], budget: int, count: CountTokens) -> tuple[str, int]:
-    """The last resort for a name that alone breaks the budget: cut it until the whole fits."""
-    tokens = count(_json((name, *others)))
-    while tokens > budget and len(name) > 1:
+def cut_name(name: str, room: int, count: CountTokens) -> str:
+    """The last resort for a name that alone breaks the budget: cut it until it fits."""
+    while count(escape(name)) > room and len(name) > 1:
         name = name[: len(name) // 2]
-        tokens = count(_json((name, *others)))
-    return name, tokens
+    return name

@@ -1,10 +1,12 @@
 """What a character is told before it decides: four fields of prose under a token budget.
 
-Pure: the same inputs, in any order, give the same context. A piece that does not fit is left out
+Pure: the same inputs, in any order, give the same context. The sheet is fitted first and by itself,
+whatever goes on: its text is always the very same, so that a model which has read it need not read
+it again. What goes on and what is known share the rest. A piece that does not fit is left out
 whole, least important first, and the receipt says so; only pieces without which there is no
-decision (who, when and where, what just happened) are shortened instead. A character is told its
-own secrets and nobody else's: nothing of another's sheet is read here, only what its relationship,
-the situation and the lore in its scope say. Knows nothing of models.
+decision (who, when and where, what just happened) and ties to those near are shortened instead. A
+character is told its own secrets and nobody else's: nothing of another's sheet is read here, only
+what its relationship, the situation and the lore in its scope say. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -19,7 +21,16 @@ from daydream_motives.characters.person import mentions
 from daydream_motives.characters.relationships import NAMED, Tie
 from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.characters.words import content_words
-from daydream_motives.motives.budget import FIELDS, CountTokens, Part, cut_name, fit, render
+from daydream_motives.motives.budget import (
+    FIELDS,
+    SCAFFOLD,
+    CountTokens,
+    Part,
+    cut_name,
+    escape,
+    fit,
+    render,
+)
 from daydream_motives.motives.prose import (
     Words,
     age_phrase,
@@ -34,6 +45,13 @@ from daydream_motives.motives.situation import Entity, Situation, Verb, in_order
 
 DEFAULT_BUDGET = 400
 MIN_BUDGET = 64
+# Shares of the budget without the JSON's own tokens. What the sheet takes is read once for many
+# decisions, what it leaves is all that each one costs anew: at 400 that is 162 tokens or a little
+# more, with scaffolding 184 to read (median in the harbour town). Less for the sheet keeps more
+# memories, and loses fears and secrets.
+SHEET_SHARE = 0.57
+# What a short sheet leaves goes to the moment, up to here (188 at 400, 211 to read).
+MOMENT_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +118,29 @@ def build_context(
 ) -> MotiveContext:
     """The context of one decision; `budget` (at least 64) bounds the tokens of its JSON.
 
-    `needs` are levels in [0, 1]; `ties` come from RelationshipGraph.who_matters.
+    Name and description depend on `sheet`, `budget` and `count_tokens` alone. Each piece is counted
+    by itself, so `tokens` is what the JSON costs at most. `needs` are levels in [0, 1]; `ties` come
+    from RelationshipGraph.who_matters.
     """
     words = Words(sheet.subject, sheet.short_name)
+    budget = max(MIN_BUDGET, budget)
+    left = whole = budget - sum(map(count_tokens, SCAFFOLD))
+    name = cut_name(sheet.name, int(SHEET_SHARE * whole), count_tokens)
+    left -= count_tokens(escape(name))
+    told_of = [piece for piece in _description(sheet, words) if piece.text]
+    left -= fit(told_of, int(SHEET_SHARE * whole) - (whole - left), count_tokens)
     memories = sorted(set(recollections), key=lambda m: (-m.weight, m.text, m.reason))
-    pieces = [
-        *_description(sheet, words),
+    moment = [
         *_situation(sheet, situation, words, needs or {}, mood, ties),
         *_ties(ties, situation, words, memories),
         *_known(memories, lore, situation, ties),
     ]
-    pieces = [piece for piece in pieces if piece.text]
-    _raise_relevant(pieces, situation, sheet)
-    budget = max(MIN_BUDGET, budget)
-    tokens = fit(sheet.name, pieces, budget, count_tokens)
-    name, description, context, background = render(sheet.name, pieces)
-    others = (description, context, background)
-    if tokens > budget:
-        name, tokens = cut_name(name, others, budget, count_tokens)
+    moment = [piece for piece in moment if piece.text]
+    _raise_relevant(moment, situation, sheet)
+    left -= fit(moment, min(left, int(MOMENT_SHARE * whole)), count_tokens)
+    pieces = [*told_of, *moment]
+    _, *others = render(name, pieces)
+    description, context, background = others
     kept = {piece.key for piece in pieces if piece.status != "dropped"}
     told = "\n".join(others)
     return MotiveContext(
@@ -128,7 +151,7 @@ def build_context(
             ReceiptEntry(FIELDS[p.field], p.kind, p.key, p.status, p.reason, p.tokens)
             for p in pieces
         ),
-        tokens=tokens,
+        tokens=budget - left,
     )  # fmt: skip
 
 
@@ -260,7 +283,8 @@ def _ties(
         text = " ".join(sentence(part) for part in (what, rel.story, felt, last) if part)
         matters = bool(tie.reasons) or near or index < 2
         priority = 8.8 - 0.3 * index if near else 6.5 - 0.4 * index
-        piece = Part(3, "relationship", f"person:{tie.person.id}", text, priority)
+        short = " ".join(sentence(part) for part in (what, felt) if part) if near else ""
+        piece = Part(3, "relationship", f"person:{tie.person.id}", text, priority, short=short)
         if not matters:
             piece.status, piece.reason = "dropped", "does not matter now"
         pieces.append(piece)
@@ -316,7 +340,7 @@ def _raise_relevant(pieces: list[Part], situation: Situation, sheet: CharacterSh
     now = content_words(" ".join((*situation.happened, situation.activity, *present)))
     now -= content_words(sheet.name)
     for piece in pieces:
-        if piece.field != 2 and (shared := len(now & content_words(piece.text))):
+        if piece.field == 3 and (shared := len(now & content_words(piece.text))):
             piece.priority += min(2.0, 0.7 * shared)
 
 

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from daydream_motives.characters.sheet import clean_text
 from daydream_motives.errors import BackendError
-from daydream_motives.motives.budget import FIELDS
+from daydream_motives.motives.budget import FIELDS, SCAFFOLD, escape
 
 Tokenize = Callable[[str, bool], list[int]]
 KEYS = ("purpose_a", "purpose_b", "purpose_c")
@@ -127,7 +127,7 @@ def prompt_pieces(
     `around` is what ChatTemplate.around gave for the style's instructions.
     """
     before, after = around
-    head, *keys = _user_scaffold()
+    head, *keys = SCAFFOLD
     rest: list[Piece] = []
     for field, scaffold in zip(FIELDS, keys, strict=True):
         rest += [Piece(escape(fields[field]), False), Piece(scaffold, True)]
@@ -149,11 +149,6 @@ def encode(pieces: Sequence[Piece], tokenize: Tokenize) -> list[int]:
     return [token for piece in pieces for token in tokenize(piece.text, piece.trusted)]
 
 
-def escape(text: str) -> str:
-    """A string's inside in JSON."""
-    return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
 def plain(text: str) -> str:
     """A purpose without what JSON would have to escape: typographic quotes, no backslash."""
     out, opened = [], False
@@ -163,9 +158,3 @@ def plain(text: str) -> str:
             char = "“" if opened else "”"
         out.append("/" if char == "\\" else char)
     return "".join(out)
-
-
-def _user_scaffold() -> list[str]:
-    """The trusted text around the four values of the user's JSON."""
-    first, *others = FIELDS
-    return [f'{{"{first}": "', *(f'", "{name}": "' for name in others), '"}']

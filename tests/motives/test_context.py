@@ -147,6 +147,31 @@ def test_what_is_dropped_is_not_told() -> None:
     assert context.receipt[-1].reason == "no room in the budget"
 
 
+def test_a_tie_to_someone_here_is_told_in_short_before_it_is_left_out() -> None:
+    here = {"present": [{"id": "karl", "name": "Karl Prado"}]}
+    karl = tie("Karl Prado", kinds="parent", story=LONG, trust=-0.8)
+    context = told(situation=here, ties=[karl], budget=120)
+    assert context.background == "Karl Prado is her parent. She feels deep distrust."
+    assert status(context, "person:karl") == ("shortened", "too long for the budget")
+    assert told(ties=[karl], budget=120).background == ""
+
+
+def test_each_piece_is_counted_by_itself_and_never_the_whole() -> None:
+    seen: list[str] = []
+
+    def count(text: str) -> int:
+        seen.append(text)
+        return words(text)
+
+    told(
+        CharacterSheet(name="Mo Prado", description="Mo sings.", wants=("to rest",)),
+        {"happened": ["A boat sank.", "It rained."]},
+        ties=[tie("Karl Prado", "present", story="He raised her")], count_tokens=count,
+    )  # fmt: skip
+    assert max(map(len, seen)) < 50
+    assert len([text for text in seen if "boat sank" in text]) == 1
+
+
 @pytest.mark.parametrize("budget", [1, 0, -5, 63])
 def test_a_budget_below_64_counts_as_64(budget: int) -> None:
     sheet = CharacterSheet(name="Ines " * 20, description=LONG)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from motive_strategies import quarters, stories
 
-from daydream_motives.motives.budget import FIELDS
-from daydream_motives.motives.context import build_context
+from daydream_motives.motives.budget import FIELDS, SCAFFOLD, escape
+from daydream_motives.motives.context import MOMENT_SHARE, SHEET_SHARE, build_context
 
 budgets = st.integers(64, 600)
 
@@ -25,8 +25,38 @@ def test_the_budget_is_never_exceeded(
     if count is len:
         budget *= 4
     context = build_context(**story, count_tokens=count, budget=budget)
-    assert context.tokens == count(context.as_json()) <= budget
+    assert count(context.as_json()) <= context.tokens <= budget
     assert context.name
+
+
+@pytest.mark.parametrize("count", [words, quarters])
+@given(story=stories, other=stories, budget=budgets)
+def test_what_is_told_of_the_sheet_is_the_same_whatever_goes_on(
+    count: Callable[[str], int], story: dict[str, Any], other: dict[str, Any], budget: int
+) -> None:
+    one = build_context(**story, count_tokens=count, budget=budget)
+    two = build_context(**{**other, "sheet": story["sheet"]}, count_tokens=count, budget=budget)
+    assert (one.name, one.description) == (two.name, two.description)
+    sheet = [[e for e in c.receipt if e.field == "Character_description"] for c in (one, two)]
+    assert sheet[0] == sheet[1]
+
+
+@given(story=stories, budget=budgets)
+def test_neither_the_sheet_nor_the_moment_takes_the_others_share(
+    story: dict[str, Any], budget: int
+) -> None:
+    context = build_context(**story, count_tokens=words, budget=budget)
+    whole = budget - sum(map(words, SCAFFOLD))
+    assert words(context.name) + words(context.description) <= SHEET_SHARE * whole + 1
+    assert words(context.context) + words(context.background) <= MOMENT_SHARE * whole
+
+
+@given(stories, budgets)
+def test_the_tokens_are_those_of_the_pieces_kept(story: dict[str, Any], budget: int) -> None:
+    context = build_context(**story, count_tokens=words, budget=budget)
+    kept = sum(entry.tokens for entry in context.receipt if entry.status != "dropped")
+    frame = sum(map(words, SCAFFOLD))
+    assert context.tokens == frame + words(escape(context.name)) + kept
 
 
 @given(stories, budgets, st.data())
