@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from daydream_motives.characters.sheet import CharacterSheet
     from daydream_motives.engine.backend import Backend, BackendSpec
     from daydream_motives.engine.engine import MotiveEngine
+    from daydream_motives.engine.launch import run_worker_if_asked
     from daydream_motives.errors import DaydreamError
     from daydream_motives.journal import Journal
     from daydream_motives.modelstore.store import ModelStore
@@ -38,6 +39,7 @@ _HOMES = {
     "characters.sheet": ("CharacterSheet",),
     "engine.backend": ("Backend", "BackendSpec"),
     "engine.engine": ("MotiveEngine",),
+    "engine.launch": ("run_worker_if_asked",),
     "errors": ("DaydreamError",),
     "journal": ("Journal",),
     "modelstore.store": ("ModelStore",),
@@ -78,6 +80,7 @@ __all__ = [
     "Verb",
     "World",
     "build_context",
+    "run_worker_if_asked",
 ]
 
 

@@ -4,7 +4,8 @@ Variables: DAYDREAM_HOME (where models are kept), DAYDREAM_MODEL (name or path o
 model), DAYDREAM_THREADS (threads of llama.cpp; the default is all cores but one, at least one,
 at most eight), DAYDREAM_GPU_LAYERS (layers of the model to put on a GPU, where llama.cpp was built
 for one; the default is 0), DAYDREAM_API_KEY (the key of the server that is asked instead of a local
-model) and DAYDREAM_API_INSECURE (1: send that key unencrypted over a network).
+model), DAYDREAM_API_INSECURE (1: send that key unencrypted over a network) and DAYDREAM_WORKER (the
+command line that starts the worker process, where a game ships a Python of its own).
 """
 
 from __future__ import annotations

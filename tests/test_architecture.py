@@ -45,7 +45,7 @@ LONG: dict[str, str] = {}
 PUBLIC = """Backend BackendSpec Character CharacterSheet DaydreamError Decision Entity Journal Lore
     Memory ModelStore MotiveContext MotiveEngine Note Outcome Person Purpose RankedPurposes
     Relationship RelationshipGraph Rules Simulation Situation TownRules Verb World
-    build_context""".split()
+    build_context run_worker_if_asked""".split()
 EXIT_CODES = {
     "DaydreamError": 1, "SettingsError": 2, "ContentError": 3, "StoreError": 4,
     "BackendError": 5, "RunError": 6,
