@@ -213,6 +213,8 @@ def _check(message: FromWorker) -> None:
     if not isinstance(message, Done):
         return
     answer = message.answer
+    if not isinstance(answer, Answer):
+        raise BackendError(f"the backend answered with {type(answer).__name__}")
     if len(answer.drafts) > RANKS:
         raise BackendError(f"{len(answer.drafts)} drafts came where {RANKS} are wanted")
     if sum(len(draft.text) for draft in answer.drafts) > MAX_TEXT:
