@@ -149,7 +149,8 @@ class RemoteBackend:
             "seed": request.seed & 0x7FFF_FFFF,  # what every server can hold
             "max_tokens": _MAX_TOKENS,
         }
-        body = await self.server.ask(asked, random.Random(request.seed))
+        opening = self.style.opening.format(name=request.short_name)
+        body = await self.server.ask(asked, opening, random.Random(request.seed))
         reply = read_reply(body, self.server.hide)
         self.model = reply.model or self.server.model
         prompt = sum(rough_count(m["content"]) for m in messages)

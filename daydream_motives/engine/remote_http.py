@@ -30,16 +30,11 @@ _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}
 _REFUSED = {400, 422, 501}
 _MAX_PAUSE = 8.0
 _LEAST_KEY = 8
-_FORMATS = ("json_schema", "json_object", "")
+_LEAST_TEXT, _MOST_TEXT = 20, 220  # characters of a purpose after its opening
+_FORMATS = ("pattern", "json_schema", "json_object", "")
 _OPTIONAL = ("logprobs", "seed", "temperature", "max_tokens")
 # A leaner request would be refused for these as well.
 _HOPELESS = re.compile(r"context|not found|not exist|unknown model|invalid model|api.?key|unauthor")
-_SCHEMA = {
-    "type": "object",
-    "properties": {key: {"type": "string"} for key in KEYS},
-    "required": list(KEYS),
-    "additionalProperties": False,
-}
 _LOGGERS = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy")
 log = logging.getLogger("daydream_motives.remote")
 
@@ -73,6 +68,8 @@ class Limits:
 class Dialect:
     """What of the API a server takes: the form of `response_format`, and fields it will not have.
 
+    `pattern` is a JSON schema that also says how each purpose begins and how long it may get.
+
     >>> Dialect().leaner("logprobs is not supported").without
     frozenset({'logprobs'})
     """
@@ -94,19 +91,33 @@ class Dialect:
             return replace(self, without=self.without | {"logprobs"})
         return None
 
-    def body(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The request in this dialect."""
+    def body(self, asked: Mapping[str, Any], opening: str) -> dict[str, Any]:
+        """The request in this dialect; each purpose should begin with `opening`."""
         body = {k: v for k, v in asked.items() if k not in self.without}
         if "max_tokens" in self.without:  # its newer name
             body["max_completion_tokens"] = asked["max_tokens"]
         if "logprobs" not in self.without:
             body |= {"logprobs": True, "top_logprobs": 1}  # llama.cpp sorts 20 where not told
-        if self.format == "json_schema":
-            schema = {"name": "purposes", "strict": True, "schema": _SCHEMA}
+        if self.format in ("pattern", "json_schema"):
+            text = {"type": "string"}
+            # Of regular expressions only what every server reads; no name in it is one.
+            if self.format == "pattern" and re.fullmatch(r"[\w' ,\-]+", opening):
+                text["pattern"] = f'^{opening} [^"\\\\]{{{_LEAST_TEXT},{_MOST_TEXT}}}$'
+            schema = {"name": "purposes", "strict": True, "schema": _schema(text)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self.format:
             body["response_format"] = {"type": self.format}
         return body
+
+
+def _schema(text: dict[str, str]) -> dict[str, Any]:
+    """Three purposes, each as `text` says."""
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(KEYS, text),
+        "required": list(KEYS),
+        "additionalProperties": False,
+    }
 
 
 class Server:
@@ -140,15 +151,15 @@ class Server:
         key = self._key.get_secret_value()
         return text.replace(key, "[key]") if len(key) >= _LEAST_KEY else text
 
-    async def ask(self, asked: Mapping[str, Any], rng: random.Random) -> bytes:
-        """The body of the server's answer to a chat completion; raises Unanswered with the reason,
-        within `limits.total` seconds."""
+    async def ask(self, asked: Mapping[str, Any], opening: str, rng: random.Random) -> bytes:
+        """The body of the server's answer to a chat completion whose purposes should begin with
+        `opening`; raises Unanswered with the reason, within `limits.total` seconds."""
         begun, last = time.monotonic(), ""
         try:
             async with asyncio.timeout(self.limits.total):
                 for attempt in range(1, self.limits.tries + 1):
                     try:
-                        return await self._ask_once(asked)
+                        return await self._ask_once(asked, opening)
                     except Unanswered as exc:
                         last = exc.reason
                         if not exc.again or attempt == self.limits.tries:
@@ -164,14 +175,14 @@ class Server:
         said = f" (before: {last})" if last else ""
         raise Unanswered(f"no answer within {self.limits.total:g} s{said}")
 
-    async def _ask_once(self, asked: Mapping[str, Any]) -> bytes:
+    async def _ask_once(self, asked: Mapping[str, Any], opening: str) -> bytes:
         """One try, in the richest dialect that the server takes."""
         asked = {"model": await self._name(), **asked}
         dialect: Dialect | None = self.dialect
         first = ""
         while dialect:
             try:
-                body = await self._send("POST", "/chat/completions", dialect.body(asked))
+                body = await self._send("POST", "/chat/completions", dialect.body(asked, opening))
             except _Declined as exc:
                 first = first or str(exc)
                 dialect = dialect.leaner(str(exc))
