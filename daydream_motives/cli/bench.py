@@ -8,12 +8,16 @@ from typing import Any
 
 import click
 
+from daydream_motives.cli.bench_engine import bench_engine
 from daydream_motives.cli.common import json_option, seed_option
 
 
 @click.group()
 def bench() -> None:
     """Measure this machine."""
+
+
+bench.add_command(bench_engine)
 
 
 @bench.command("scale")
