@@ -1,300 +1,320 @@
 """A local model over llama.cpp: the JSON is forced, only the purposes' texts are sampled.
 
-So every answer is valid by construction, at any temperature, with any model. The part of the
-prompt that all characters share is decoded once and stays in the KV cache. Knows nothing of
-deadlines or queues; one thread at a time may use it.
+So every answer is valid by construction, at any temperature, with any model. Answers are decoded
+many at a time, on as many lanes as there are threads: two contexts of one thread each get more done
+than one of two. Knows nothing of deadlines or of who is waiting.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import logging
 import threading
-import weakref
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 
-from daydream_motives.engine.backend import Answer, BackendSpec, Cancelled, Request
-from daydream_motives.engine.sampling import Logits, Vocabulary
-from daydream_motives.engine.writer import Writer, WriterTables
+from daydream_motives.engine.backend import Answer, BackendSpec, Cancel, Done, Request
+from daydream_motives.engine.decoder import Job, Lane, Shelf
+from daydream_motives.engine.sampling import Logits, log_total
+from daydream_motives.engine.sequences import Sequences
+from daydream_motives.engine.weights import Tokenizer, Weights, llama_cpp, quiet
+from daydream_motives.engine.writer import Step, Writer, WriterTables
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.budget import FIELDS
-from daydream_motives.motives.prompt import FRAME, ChatTemplate, encode, prompt_pieces
+from daydream_motives.motives.prompt import FRAME, encode, prompt_pieces
 from daydream_motives.motives.purposes import RANKS, Draft
-from daydream_motives.settings import default_threads, gpu_layers, spin_briefly
+from daydream_motives.settings import default_threads
 
-spin_briefly()
-import llama_cpp  # noqa: E402 - OpenMP reads its settings when the library loads
+__all__ = ["LlamaBackend", "LlamaModel", "Tokenizer", "llama_cpp", "quiet"]
 
-__all__ = ["LlamaBackend", "LlamaModel", "llama_cpp", "quiet"]
-
-_BATCH = 512
-_log = logging.getLogger("daydream_motives.llama")
-
-
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
-def _to_logging(_level: int, text: bytes, _data: object) -> None:
-    """llama.cpp talks a lot: all of it goes to the logger `daydream_motives.llama`, as debug."""
-    _log.debug("%s", text.decode("utf-8", errors="replace").rstrip())
+_LANES = 4  # at most: each has a cache of its own
+_SLOTS = 8  # of a lane, where nothing else is asked for
+_GPU_SLOTS = 32
+_SHEETS = 32  # characters whose beginning of the prompt is kept
+_LOOK = 0.05  # seconds between two looks at whether a lockstep request was cancelled
+_CLOSED = "the engine is closed"
 
 
-def quiet() -> None:
-    """Send llama.cpp's own messages to Python's logging instead of standard error."""
-    llama_cpp.llama_log_set(_to_logging, ctypes.c_void_p(0))
-
-
-class LlamaModel:
-    """A GGUF file opened by llama.cpp: tokens in, logits out, one sequence at a time."""
+class LlamaModel(Weights):
+    """A GGUF file with one sequence: tokens in, logits out."""
 
     def __init__(self, spec: BackendSpec) -> None:
-        if spec.path is None or not spec.path.is_file():
-            raise BackendError(
-                f"no model file at {spec.path}", remedy=f"daydream models pull {spec.model}"
-            )
-        quiet()
-        llama_cpp.llama_backend_init()
-        params = llama_cpp.llama_model_default_params()
-        params.n_gpu_layers = layers = gpu_layers()
-        self._model = llama_cpp.llama_model_load_from_file(str(spec.path).encode(), params)
-        if not self._model:
-            raise BackendError(
-                f"llama.cpp cannot load {spec.path}: not a GGUF model it knows",
-                remedy=f"daydream models pull {spec.model} --force",
-            )
-        threads = spec.threads or default_threads()
-        context = llama_cpp.llama_context_default_params()
-        context.n_ctx = spec.context_window
-        context.n_batch = context.n_ubatch = _BATCH
-        context.n_threads = context.n_threads_batch = threads
-        # On a processor flash attention reads a little faster and writes a third slower.
-        if not layers:
-            context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        context.no_perf = True
-        self._context = llama_cpp.llama_init_from_model(self._model, context)
-        if not self._context:
-            llama_cpp.llama_model_free(self._model)
-            raise BackendError(
-                f"no memory for a context of {spec.context_window} tokens",
-                remedy="lower context_window, or free some memory",
-            )
-        self._memory = llama_cpp.llama_get_memory(self._context)
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self.window = int(llama_cpp.llama_n_ctx(self._context))
-        self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self._vocab))
-        self._batch = llama_cpp.llama_batch_init(_BATCH, 0, 1)
-        self._tokenizing = threading.Lock()
-        # An engine that is dropped without `close` must not keep the model's memory.
-        self._release = weakref.finalize(self, _free, self._batch, self._context, self._model)
+        super().__init__(spec.path, spec.model)
+        self._one = _sequences(self, spec, 1, spec.threads or default_threads())
+        self.window = self._one.window
+        self._after: Logits | None = None
 
     def close(self) -> None:
-        """Free the model; calling it twice is harmless. Not while another thread decodes."""
-        with self._tokenizing:
-            if self._release.detach():
-                _free(self._batch, self._context, self._model)
-                self._model = None
-
-    def _check_open(self) -> None:
-        if not self._model:
-            raise BackendError("the model is closed", remedy="open a new MotiveEngine")
-
-    def tokenize(self, text: str, special: bool) -> list[int]:
-        """Tokens of `text` with no BOS; control tokens are recognised only where `special`.
-
-        May be called from any thread, also while another one decodes.
-        """
-        raw = text.encode("utf-8", errors="replace")
-        room = len(raw) + 8
-        buffer = (llama_cpp.llama_token * room)()
-        with self._tokenizing:
-            self._check_open()
-            n = llama_cpp.llama_tokenize(self._vocab, raw, len(raw), buffer, room, False, special)
-        if n < 0:
-            raise BackendError(f"the tokenizer refused {len(raw)} bytes of text")
-        return list(buffer[:n])
-
-    def token_bytes(self, token: int) -> bytes:
-        buffer = ctypes.create_string_buffer(256)
-        n = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, 256, 0, False)
-        return buffer.raw[:n] if n > 0 else b""
-
-    def read_vocabulary(self) -> Vocabulary:
-        special = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
-        control = [
-            token
-            for token in range(self.n_vocab)
-            if llama_cpp.llama_vocab_get_attr(self._vocab, token) & special
-            or llama_cpp.llama_vocab_is_eog(self._vocab, token)
-        ]
-        return Vocabulary.read([self.token_bytes(t) for t in range(self.n_vocab)], control)
-
-    def end_tokens(self) -> list[int]:
-        """Tokens with which the model ends its turn."""
-        return [t for t in range(self.n_vocab) if llama_cpp.llama_vocab_is_eog(self._vocab, t)]
-
-    def chat_template(self) -> ChatTemplate:
-        raw = llama_cpp.llama_model_chat_template(self._model, None)
-
-        def text_of(token: int) -> str:
-            raw = llama_cpp.llama_vocab_get_text(self._vocab, token) if token >= 0 else None
-            return raw.decode("utf-8", errors="replace") if raw else ""
-
-        return ChatTemplate(
-            raw.decode("utf-8", errors="replace") if raw else None,
-            bos=text_of(llama_cpp.llama_vocab_bos(self._vocab)),
-            eos=text_of(llama_cpp.llama_vocab_eos(self._vocab)),
-        )
+        self._one.close()
+        super().close()
 
     def forget(self, start: int) -> None:
-        """Drop everything from position `start` on from the KV cache."""
-        self._check_open()
-        llama_cpp.llama_memory_seq_rm(self._memory, 0, start, -1)
+        """Drop everything from position `start` on."""
+        self._one.cut(0, start)
 
-    def feed(
-        self, tokens: Sequence[int], start: int, cancelled: Callable[[], bool] | None = None
-    ) -> None:
-        """Decode `tokens` at positions from `start` on; `logits` then follow the last one.
-
-        Raises Cancelled between batches of 512, and BackendError where the window is full.
-        """
-        self._check_open()
-        if start + len(tokens) > self.window:
-            raise BackendError(
-                f"{start + len(tokens)} tokens do not fit a window of {self.window}",
-                remedy="lower the context budget, or raise context_window",
-            )
-        batch = self._batch
-        for offset in range(0, len(tokens), _BATCH):
-            if cancelled and cancelled():
-                raise Cancelled
-            part = tokens[offset : offset + _BATCH]
-            batch.n_tokens = len(part)
-            for i, token in enumerate(part):
-                batch.token[i] = token
-                batch.pos[i] = start + offset + i
-                batch.n_seq_id[i] = 1
-                batch.seq_id[i][0] = 0
-                batch.logits[i] = i == len(part) - 1
-            if code := llama_cpp.llama_decode(self._context, batch):
-                raise BackendError(f"llama.cpp could not decode (code {code})")
+    def feed(self, tokens: Sequence[int], start: int) -> None:
+        """Decode `tokens` at positions from `start` on; `logits` then follow the last one."""
+        self._after = self._one.feed(0, tokens, start)
 
     def logits(self) -> Logits:
         """Logits after the last token fed, shape (n_vocab,); a copy."""
-        pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,)).copy()
+        if self._after is None:
+            raise BackendError("nothing was decoded yet")
+        return self._after.copy()
 
 
 class LlamaBackend:
-    """Backend over one LlamaModel; decides requests one after another, in order."""
+    """Backend and Service over one model; what it answers does not depend on what else is asked.
+
+    `parallel` decisions are written at once (8 a lane; on a GPU 32). On the processor an answer is
+    the same to the bit whoever is beside it.
+    """
+
+    adapter_hash = ""
 
     def __init__(self, spec: BackendSpec) -> None:
         self.model = spec.model
         self.model_hash = spec.model_hash
-        self.adapter_hash = ""
         self.style = spec.style
         self.temperature = spec.temperature
-        self.llm = LlamaModel(spec)
+        self.spec = spec
+        self.llm = Weights(spec.path, spec.model)
+        self._lanes: list[Lane] = []
         try:
             self.around = self.llm.chat_template().around(self.style.instructions)
+            self.tables = WriterTables(self.llm, self.style)
+            shared, _ = prompt_pieces(self.around, dict.fromkeys(FIELDS, ""))
+            self.shared = encode(shared, self.llm.tokenize)
+            self.threads = spec.threads or default_threads()
+            lanes = 1 if self.llm.gpu_layers else min(self.threads, _LANES, spec.parallel or _LANES)
+            slots = _GPU_SLOTS if self.llm.gpu_layers else _SLOTS
+            slots = -(-spec.parallel // lanes) if spec.parallel else slots
+            shelf = Shelf(_SHEETS)
+            for index in range(lanes):
+                sequences = _sequences(self.llm, spec, slots + 1, self.threads)
+                self._lanes.append(Lane(sequences, shelf, self.shared, self._taker(index)))
         except BackendError:
-            self.llm.close()
+            self._free()
             raise
-        self.tables = WriterTables(self.llm, self.style)
-        shared, _ = prompt_pieces(self.around, dict.fromkeys(FIELDS, ""))
-        self.shared = encode(shared, self.llm.tokenize)
-        self._cached = False
+        self.parallel = lanes * slots
+        self.capacity = self.parallel + lanes
+        self.steps = 0
+        self._waiting: deque[Job] = deque()
+        self._busy: set[int] = set()
+        self._work = threading.Condition()
+        self._closing = False
+        self._crew = [
+            threading.Thread(target=self._drive, args=(i,), name=f"daydream-lane-{i}", daemon=True)
+            for i in range(lanes)
+        ]
+        for thread in self._crew:
+            thread.start()
 
     def count_tokens(self, text: str) -> int:
         return len(self.llm.tokenize(text, False))
 
     def close(self) -> None:
+        """Answer all that waits with nothing, and free the model; harmless when repeated."""
+        with self._work:
+            self._closing = True
+            self._work.notify_all()
+        for thread in self._crew:
+            thread.join()
+        self._free()
+
+    def _free(self) -> None:
+        for lane in self._lanes:
+            lane.sequences.close()
         self.llm.close()
 
-    def prompt_tokens(self, request: Request) -> list[int]:
-        """Tokens of the prompt after what all requests share, up to the first quote."""
+    def prompt_parts(self, request: Request) -> tuple[list[int], list[int]]:
+        """Tokens of the prompt after what all requests share: up to the end of the character's
+        description, and from there to the first quote of the answer."""
         _, own = prompt_pieces(self.around, request.context.fields)
-        return encode([*own, FRAME.first], self.llm.tokenize)
+        first = [FRAME.first] if self.spec.forced else []
+        return (
+            encode(own[:3], self.llm.tokenize),
+            encode([*own[3:], *first], self.llm.tokenize),
+        )
+
+    def prompt_tokens(self, request: Request) -> list[int]:
+        """Both parts as one."""
+        return [token for part in self.prompt_parts(request) for token in part]
 
     def decide_many(
         self, requests: Sequence[Request], cancelled: Callable[[], bool] | None = None
     ) -> list[Answer]:
-        return [self._decide(request, cancelled or _never) for request in requests]
+        """All at once; which lane has which is fixed, so that lockstep leaves nothing to time."""
+        given_up = threading.Event()
 
-    def _decide(self, request: Request, cancelled: Callable[[], bool]) -> Answer:
-        """One answer; what goes wrong with it is its own fault, not its neighbours'."""
-        if cancelled():
-            return Answer((), reason="cancelled")
+        def maker(request: Request, lane: int) -> Callable[[Done], Job]:
+            return lambda done: self._decision(request, done, given_up.is_set, lane)
+
+        makers = [maker(r, i % len(self._lanes)) for i, r in enumerate(requests)]
+        return self._collect(makers, cancelled, given_up)
+
+    def start(self, request: Request, done: Done) -> Cancel:
+        given_up = threading.Event()
         try:
-            return self._write(request, cancelled)
-        except Cancelled:
-            return Answer((), reason="cancelled")
+            self._put([self._decision(request, done, given_up.is_set)])
         except BackendError as exc:
-            return Answer((), reason=exc.message)
+            done(Answer((), reason=exc.message))
+        return given_up.set
 
     def score(self, request: Request, texts: Sequence[str]) -> list[float]:
         """Mean log-probability per token, at most 0, of each text as this request's first purpose:
         how much the model would have it. Raises BackendError where it does not fit."""
-        writer = Writer(self.llm, self.tables, self.style, request, _never)
-        own = self.prompt_tokens(request)
-        self._read(own, writer, _never)
-        opening = writer.opening
-        scores = []
-        for text in texts:
-            lead = opening if text.startswith(opening) else ""
-            self.llm.forget(writer.position)
-            head = self.llm.tokenize(lead, False) if lead else []
-            body = self.llm.tokenize(text.removeprefix(lead), False)
-            position, total = writer.position, 0.0
-            if head:
-                self.llm.feed(head, position)
-            elif own:  # the logits after the prompt again
-                self.llm.forget(position - 1)
-                self.llm.feed(own[-1:], position - 1)
-            position += len(head)
-            for token in body:
-                logits = self.llm.logits().astype(np.float64)
-                total += logits[token] - logits.max() - np.log(np.exp(logits - logits.max()).sum())
-                self.llm.feed([token], position)
-                position += 1
-            scores.append(float(total / max(1, len(body))))
+        bodies = [self.llm.tokenize(text, False) for text in texts]
+        reserve = max(map(len, bodies), default=0) + 8
+        beginning, rest = self.prompt_parts(request)
+
+        def make(done: Callable[[Any], None]) -> Job:
+            return Job(
+                tuple(beginning), rest, reserve,
+                lambda position: self._scores(request, texts, position, rest[-1]),
+                done, lambda reason: done(BackendError(reason)), _never,
+            )  # fmt: skip
+
+        (found,) = self._collect([make], None, threading.Event())
+        if isinstance(found, BackendError):
+            raise found
+        scores: list[float] = found
         return scores
 
-    def _read(self, own: list[int], writer: Writer, cancelled: Callable[[], bool]) -> None:
-        """Feed a prompt, what all share first; raises BackendError where it does not fit."""
-        shared = self.shared
-        if not self._cached:
-            self.llm.forget(0)
-            self.llm.feed(shared, 0)
-            self._cached = True
-        self.llm.forget(len(shared))
-        room = self.llm.window - len(shared) - writer.reserve
-        if len(own) > room:
-            raise BackendError(f"the context has {len(own)} tokens and only {room} fit")
-        self.llm.feed(own, len(shared), cancelled)
-        writer.position = len(shared) + len(own)
+    def _scores(
+        self, request: Request, texts: Sequence[str], position: int, last: int
+    ) -> Generator[Step, Logits, list[float]]:
+        opening = Writer(self.llm, self.tables, self.style, request).opening
+        scores = []
+        yield position, []  # nothing is read with the prompt
+        for text in texts:
+            lead = opening if text.startswith(opening) else ""
+            head = self.llm.tokenize(lead, False) if lead else []
+            # The last token of the prompt again where nothing else leads up to the text.
+            logits = yield (position, head) if head else (position - 1, [last])
+            place, total = position + len(head), 0.0
+            body = self.llm.tokenize(text.removeprefix(lead), False)
+            for token in body:
+                total += float(logits[token]) - log_total(logits)
+                logits = yield place, [token]
+                place += 1
+            scores.append(total / max(1, len(body)))
+        return scores
 
-    def _write(self, request: Request, cancelled: Callable[[], bool]) -> Answer:
-        shared, own = self.shared, self.prompt_tokens(request)
-        writer = Writer(self.llm, self.tables, self.style, request, cancelled)
-        self._read(own, writer, cancelled)
-        drafts: list[Draft] = []
-        for rank in range(RANKS):
-            drafts.append(writer.purpose(rank, [d.text for d in drafts], self.temperature))
-        digest = hashlib.sha256(np.array([*shared, *own], dtype=np.int32).tobytes())
-        return Answer(
-            tuple(drafts),
-            prompt_hash=digest.hexdigest(),
-            tokens_in=len(shared) + len(own),
-            tokens_out=writer.sampled,
-        )
+    def _decision(
+        self, request: Request, done: Done, cancelled: Callable[[], bool], lane: int | None = None
+    ) -> Job:
+        beginning, rest = self.prompt_parts(request)
+        spec = self.spec
+        fixed = spec.fixed_tokens // RANKS
+        writer = Writer(self.llm, self.tables, self.style, request, fixed=fixed)
+
+        def write(position: int) -> Generator[Step, Logits, tuple[Draft, ...]]:
+            writer.position = position
+            return (writer.write if spec.forced else writer.write_freely)(self.temperature)
+
+        def finish(drafts: tuple[Draft, ...]) -> None:
+            digest = hashlib.sha256(np.array([*self.shared, *own], dtype=np.int32).tobytes())
+            done(
+                Answer(
+                    drafts,
+                    prompt_hash=digest.hexdigest(),
+                    tokens_in=len(self.shared) + len(own),
+                    tokens_out=writer.sampled,
+                    tokens_cached=job.cached,
+                    made_by=(self.model, self.model_hash, self.adapter_hash),
+                )
+            )
+
+        own = [*beginning, *rest]
+        job = Job(
+            tuple(beginning), rest, writer.reserve, write, finish,
+            lambda reason: done(Answer((), reason=reason)), cancelled, lane,
+        )  # fmt: skip
+        return job
+
+    def _collect(
+        self,
+        makers: Sequence[Callable[[Callable[[Any], None]], Job]],
+        cancelled: Callable[[], bool] | None,
+        given_up: threading.Event,
+    ) -> list[Any]:
+        """What each job ends with, in order, waited for."""
+        results: list[Any] = [None] * len(makers)
+        left = threading.Semaphore(0)
+
+        def keeper(index: int) -> Callable[[Any], None]:
+            def keep(result: Any) -> None:
+                results[index] = result
+                left.release()
+
+            return keep
+
+        self._put([make(keeper(index)) for index, make in enumerate(makers)])
+        for _ in makers:
+            while not left.acquire(timeout=_LOOK if cancelled else None):
+                if cancelled and cancelled():
+                    given_up.set()
+        return results
+
+    def _put(self, jobs: Sequence[Job]) -> None:
+        with self._work:
+            if self._closing:
+                for job in jobs:
+                    job.fail(_CLOSED)
+                return
+            self._waiting.extend(jobs)
+            self._work.notify_all()
+
+    def _taker(self, lane: int) -> Callable[[], Job | None]:
+        def take() -> Job | None:
+            with self._work:
+                for job in self._waiting:
+                    if job.lane in (None, lane):
+                        self._waiting.remove(job)
+                        return job
+            return None
+
+        return take
+
+    def _drive(self, index: int) -> None:
+        """The thread of a lane."""
+        lane = self._lanes[index]
+        while True:
+            with self._work:
+                while not (
+                    self._closing
+                    or lane.jobs
+                    or any(job.lane in (None, index) for job in self._waiting)
+                ):
+                    self._busy.discard(index)
+                    self._work.wait()
+                if self._closing:
+                    left = [job for job in self._waiting if job.lane in (None, index)]
+                    for job in left:
+                        self._waiting.remove(job)
+                    break
+                self._busy.add(index)
+                share = max(1, self.threads // len(self._busy))
+            lane.sequences.use_threads(share)
+            try:
+                lane.step()
+            except Exception as exc:
+                lane.abandon(exc.message if isinstance(exc, BackendError) else repr(exc))
+            self.steps += 1
+        for job in left:
+            job.fail(_CLOSED)
+        lane.abandon(_CLOSED)
 
 
-def _free(batch: Any, context: Any, model: Any) -> None:
-    llama_cpp.llama_batch_free(batch)
-    llama_cpp.llama_free(context)
-    llama_cpp.llama_model_free(model)
+def _sequences(weights: Weights, spec: BackendSpec, count: int, threads: int) -> Sequences:
+    try:
+        return Sequences(weights, count=count, window=spec.context_window, threads=threads)
+    except BackendError:
+        weights.close()
+        raise
 
 
 def _never() -> bool:

@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 _REPEAT = 4  # no run of this many tokens occurs twice in one answer
 _TOP_K = 64
-_MIN_P = 0.05
+_LOG_MIN_P = float(np.log(0.05))
 _IN_NUMBERS = (b",", b".", b":")
 _APOSTROPHES = "'’"
 
@@ -76,6 +76,8 @@ class NameGate:
         self._starters = sorted({*self._names, *STARTERS})
         self._new_name = self._opens(self._names)
         self._new_sentence = self._opens(self._starters)
+        # After a letter, a capital may only come after a space.
+        self._after = self._new_name & ~(vocabulary.capital & vocabulary.continues)
 
     def _opens(self, words: Sequence[str]) -> Mask:
         """Tokens with which one of the words, or anything in lower case, may begin."""
@@ -101,8 +103,7 @@ class NameGate:
         before, word = _last_word(written)
         if not word:
             return self._new_sentence if begins_sentence(before) else self._new_name
-        # After a letter, a capital may only come after a space.
-        after = self._new_name & ~(vocabulary.capital & vocabulary.continues)
+        after = self._after
         if not word[0].isupper():
             return after
         mask = np.zeros_like(after)
@@ -163,33 +164,36 @@ def sample(
     mask: Mask,
     temperature: float,
     rng: random.Random,
-    favoured: Mask | None = None,
+    favoured: NDArray[np.intp] | None = None,
     bonus: float = 0.0,
 ) -> tuple[int, float]:
     """A token and its log-probability under the untouched model; temperature 0 is greedy.
 
-    Shapes: logits, mask and favoured (n_vocab,); `bonus` is added to the logits of favoured ones.
+    Shapes: logits and mask (n_vocab,); `bonus` is added to the logits of the `favoured` ids.
     Keeps the 64 likeliest allowed tokens of at least 5% of the best one's probability (min-p,
     Nguyen et al. 2024). Raises BackendError where nothing is allowed.
     """
-    peak = float(logits.max())
-    log_total = peak + float(np.log(np.exp(logits - peak).sum(dtype=np.float64)))
-    if not mask.any():
-        raise BackendError("no token may follow")
     allowed = np.where(mask, logits, -np.inf)
     if favoured is not None:
         allowed[favoured] += bonus
+    best = allowed.max()
+    if best == -np.inf:
+        raise BackendError("no token may follow")
     if temperature <= 0:
         token = int(allowed.argmax())
-        return token, float(logits[token]) - log_total
-    top = np.argpartition(allowed, -_TOP_K)[-_TOP_K:]
-    top = top[np.lexsort((top, -allowed[top]))]  # a fixed order, also between equal logits
-    scaled = (allowed[top] - allowed[top[0]]).astype(np.float64)
-    kept = top[scaled >= np.log(_MIN_P)]
-    weights = np.exp(scaled[: len(kept)] / temperature)
+        return token, float(logits[token]) - log_total(logits)
+    near = np.flatnonzero(allowed >= best + _LOG_MIN_P)
+    near = near[np.lexsort((near, -allowed[near]))][:_TOP_K]  # a fixed order, also between equals
+    weights = np.exp((allowed[near] - best).astype(np.float64) / temperature)
     point = rng.random() * float(weights.sum())
-    token = int(kept[min(int(np.searchsorted(np.cumsum(weights), point)), len(kept) - 1)])
-    return token, float(logits[token]) - log_total
+    token = int(near[min(int(np.searchsorted(np.cumsum(weights), point)), len(near) - 1)])
+    return token, float(logits[token]) - log_total(logits)
+
+
+def log_total(logits: Logits) -> float:
+    """The logarithm of the sum of exponentials, shape (n_vocab,)."""
+    peak = logits.max()
+    return float(peak) + float(np.log(np.exp(logits - peak).sum()))
 
 
 def _last_word(written: bytes) -> tuple[str, str]:

@@ -1,18 +1,20 @@
 """Writing the purposes of one answer: the JSON is given, only their text is sampled.
 
-Knows one sequence of one model; the same request is written the same way whatever came before.
+A writer decodes nothing itself. It is a generator that says what is to be appended to its sequence
+and is sent the logits that follow, so that many can be served in one batch. Knows one sequence of
+one model; the same request is written the same way whatever came before and whoever is beside it.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from daydream_motives.engine.backend import Cancelled, Request
+from daydream_motives.engine.backend import Request
 from daydream_motives.engine.sampling import (
     Logits,
     Mask,
@@ -23,7 +25,7 @@ from daydream_motives.engine.sampling import (
 )
 from daydream_motives.motives.names import allowed_words
 from daydream_motives.motives.prompt import FRAME, Piece, PromptStyle, encode, plain
-from daydream_motives.motives.purposes import NEAR_DUPLICATE, Draft, alike
+from daydream_motives.motives.purposes import NEAR_DUPLICATE, RANKS, Draft, alike
 from daydream_motives.motives.situation import Verb
 
 _MAX_TOKENS = 44  # a purpose that is longer than this is ended
@@ -37,9 +39,12 @@ _REASON = re.compile(r"\b(because|so that|since|in order to|lest|before|as (?:he
 _OPEN_END = re.compile(r"\b(?:a|an|the|and|or|but|of|to|with|his|her|their|my|because|is|was)$")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|\w)$")
 
+# What is to be appended: from which position on (what stood there before is dropped), and what.
+Step = tuple[int, list[int]]
 
-class Slot(Protocol):
-    """The one sequence of a model that a writer appends to."""
+
+class Words(Protocol):
+    """A model's vocabulary."""
 
     n_vocab: int
 
@@ -49,23 +54,18 @@ class Slot(Protocol):
 
     def end_tokens(self) -> list[int]: ...
 
-    def feed(self, tokens: Sequence[int], start: int) -> None: ...
-
-    def forget(self, start: int) -> None: ...
-
-    def logits(self) -> Logits: ...
-
 
 class WriterTables:
     """What a writer knows of a model's vocabulary, read once; masks have shape (n_vocab,)."""
 
-    def __init__(self, llm: Slot, style: PromptStyle) -> None:
+    def __init__(self, llm: Words, style: PromptStyle) -> None:
         self.vocabulary = llm.read_vocabulary()
         texts = self.vocabulary.texts
+        self.end_ids = np.array(sorted(llm.end_tokens()), dtype=np.intp)
         self.ends: Mask = np.zeros(llm.n_vocab, dtype=np.bool_)
-        self.ends[llm.end_tokens()] = True
+        self.ends[self.end_ids] = True
         stops = [b'"' in text or text.strip() in (b".", b"!", b"?") for text in texts]
-        self.enders: Mask = self.ends | np.array(stops)
+        self.ender_ids = np.flatnonzero(self.ends | np.array(stops))
         # What lets a model that was never trained on the format wander off.
         wander = [bool(re.search(rb"[;:()0-9*_#/]", text)) for text in texts]
         self.allowed: Mask = ~self.vocabulary.forbidden
@@ -77,26 +77,28 @@ class WriterTables:
 class Writer:
     """Writes the purposes of one answer, each after the scaffolding that leads up to it.
 
-    `position` is where the next token goes; set it once the prompt is fed.
+    `position` is where the next token goes: after the prompt. `fixed` sampled tokens a purpose, no
+    more and no less, serve measuring alone.
     """
 
     def __init__(
         self,
-        llm: Slot,
+        llm: Words,
         tables: WriterTables,
         style: PromptStyle,
         request: Request,
-        cancelled: Callable[[], bool],
+        position: int = 0,
+        fixed: int = 0,
     ) -> None:
         context = request.context
         names = [n for e in context.entities for n in (e.name, *e.aliases)]
-        self.llm, self.tables, self.style, self.cancelled = llm, tables, style, cancelled
+        self.llm, self.tables, self.style = llm, tables, style
         self.gate = NameGate(tables.vocabulary, allowed_words(context.text, [*names, context.name]))
         self.repetition = Repetition(tables.vocabulary, tables.example)
         self.rng = random.Random(request.seed)
         self.opening = plain(style.opening.format(name=request.short_name))
         self.reason = style.reason.format(subject=request.subject)
-        self.position = 0
+        self.position, self.fixed = position, fixed
         self.pending: list[int] = []
         self.sampled = 0
         self._openers: set[int] = set()
@@ -124,68 +126,102 @@ class Writer:
         opening = len(self.llm.tokenize(self.opening, False))
         return 3 * (_MAX_TOKENS + _SOFT_TOKENS + opening + 24)
 
-    def purpose(self, rank: int, earlier: Sequence[str], temperature: float) -> Draft:
+    def write(self, temperature: float) -> Generator[Step, Logits, tuple[Draft, ...]]:
+        """All three purposes."""
+        drafts: list[Draft] = []
+        for rank in range(RANKS):
+            told = [draft.text for draft in drafts]
+            drafts.append((yield from self._purpose(rank, told, temperature)))
+        return tuple(drafts)
+
+    def write_freely(self, temperature: float) -> Generator[Step, Logits, tuple[Draft, ...]]:
+        """Whatever the model would say, with nothing given and nothing ruled out: for measuring."""
+        anything = np.ones(self.llm.n_vocab, dtype=np.bool_)
+        if self.fixed:
+            anything[self.tables.end_ids] = False
+        limit = 3 * (self.fixed or _MAX_TOKENS + _SOFT_TOKENS)
+        logits = yield self._feed(encode([FRAME.first], self.llm.tokenize))
+        said = b""
+        while self.sampled < limit:
+            token, _ = sample(logits, anything, temperature, self.rng)
+            self.sampled += 1
+            if self.tables.ends[token]:
+                break
+            said += self.tables.vocabulary.texts[token]
+            logits = yield self._feed([token])
+        return (Draft(plain(_text(said))),)
+
+    def _purpose(
+        self, rank: int, earlier: Sequence[str], temperature: float
+    ) -> Generator[Step, Logits, Draft]:
         """The text of one rank, written again (up to three times) while it repeats another."""
         lead = [FRAME.between[rank - 1]] if rank else []
         if self.opening:
             lead.append(Piece(self.opening, False))
-        self._feed(encode(lead, self.llm.tokenize))
-        start, logits = self.position, self.llm.logits()
+        # What is sent is overwritten by the next step, and a second try begins here again.
+        logits = (yield self._feed(encode(lead, self.llm.tokenize))).copy()
+        start = self.position
         text, confidence = "", 0.0
-        for attempt in range(_TRIES):
+        for attempt in range(1 if self.fixed else _TRIES):
             if attempt:
                 self._rewind(start)
                 temperature = max(temperature, _RETRY_TEMPERATURE)
-            body, confidence = self._write(logits, temperature)
+            body, confidence = yield from self._write(logits, temperature)
             text = plain(self.opening + body) if body else ""
             if text and all(alike(text, other) < NEAR_DUPLICATE for other in earlier):
                 break
         return Draft(text, confidence)
 
-    def _write(self, logits: Logits, temperature: float) -> tuple[str, float]:
+    def _write(
+        self, logits: Logits, temperature: float
+    ) -> Generator[Step, Logits, tuple[str, float]]:
         """Sample one purpose from here on: its text after the opening, mean log-probability."""
         start, tokens, drawn, total = self.position, 0, 0, 0.0
         written, lead = b"", self.opening.encode()
-        reasoned = not self.reason
+        fed: list[int] = []
+        reasoned = not self.reason or bool(self.fixed)
         self.repetition.begin()
         while True:
-            if self.cancelled():
-                raise Cancelled
             text = (lead + written).decode("utf-8", errors="ignore")
             mask = self._mask(lead + written, text, first=tokens == 0)
-            favoured = self.tables.enders if tokens >= _SOFT_TOKENS else None
+            favoured = self.tables.ender_ids if tokens >= _SOFT_TOKENS else None
             token, logprob = sample(logits, mask, temperature, self.rng, favoured, _END_BONUS)
             if tokens == 0 and self.opening:
                 self._openers.add(token)
             total, tokens, drawn = total + logprob, tokens + 1, drawn + 1
             self.sampled += 1
-            if logprob < _LOST:  # all that made sense is ruled out: better begin again
+            # All that made sense is ruled out: better begin again.
+            if logprob < _LOST and not self.fixed:
                 return "", total / drawn
             head, ended = self._ending(token, text)
+            if self.fixed:
+                ended = drawn >= self.fixed
             clause = not reasoned and tokens > _MIN_WORDS and head == b","
             if not ended and not clause and tokens < _MAX_TOKENS:
                 written += head
+                fed.append(token)
                 self.repetition.add(token)
-                self._feed([token])
+                logits = yield self._feed([token])
             elif not reasoned and not _REASON.search(text + _text(head)):
                 # It would end without a reason: put the word in its mouth and let it go on.
                 reasoned, tokens = True, min(tokens, _SOFT_TOKENS - 10)
                 written = written.rstrip(b" ,;:.-") + self.reason.encode()
-                self._rewind(start)
-                self._feed(self.llm.tokenize(_text(written), False))
+                again = self.llm.tokenize(_text(written), False)
+                logits = yield self._instead(start, fed, again)
+                fed = again
             elif ended:
                 self.pending = self.llm.tokenize(_text(head), False)
                 return _text(written + head), total / drawn
             elif clause:
                 reasoned = True  # it has its reason already: the comma is only a comma
                 written += head
-                self._feed([token])
+                fed.append(token)
+                logits = yield self._feed([token])
             else:
                 body = _trimmed(_text(written))
                 self._rewind(start)
                 self.pending = self.llm.tokenize(body, False)
                 return body, total / drawn
-            logits = self.llm.logits()
 
     def _first_words(self, verbs: Sequence[Verb]) -> Mask | None:
         """Tokens a purpose may begin with after its opening, or None where any may."""
@@ -209,10 +245,11 @@ class Writer:
         # Neither the purpose nor its reason may end before it has said something.
         _, found, said = text.rpartition(self.reason) if self.reason else ("", "", "")
         said = said if found else text[len(self.opening) :]
-        early = len(said.split()) < _MIN_WORDS or bool(_OPEN_END.search(text))
+        early = bool(self.fixed) or len(said.split()) < _MIN_WORDS or bool(_OPEN_END.search(text))
         closed = self.gate.may_end(written)
-        mask[self.tables.enders] &= not early
-        mask[self.tables.ends] = not early and closed
+        if early:
+            mask[self.tables.ender_ids] = False
+        mask[self.tables.end_ids] = not early and closed
         return mask if mask.any() else self._allowed
 
     def _ending(self, token: int, text: str) -> tuple[bytes, bool]:
@@ -226,13 +263,21 @@ class Writer:
         stops = self.style.one_sentence and piece.rstrip()[-1:] in (b".", b"!", b"?")
         return piece, stops and not _ABBREVIATION.search(text)
 
-    def _feed(self, tokens: list[int]) -> None:
+    def _feed(self, tokens: list[int]) -> Step:
         tokens, self.pending = [*self.pending, *tokens], []
-        self.llm.feed(tokens, self.position)
+        start = self.position
         self.position += len(tokens)
+        return start, tokens
+
+    def _instead(self, start: int, fed: list[int], tokens: list[int]) -> Step:
+        """Other tokens than those `fed` since `start`; what both begin with stays as it is."""
+        same = 0
+        while same < min(len(fed), len(tokens) - 1) and fed[same] == tokens[same]:
+            same += 1
+        self._rewind(start + same)
+        return self._feed(tokens[same:])
 
     def _rewind(self, position: int) -> None:
-        self.llm.forget(position)
         self.position, self.pending = position, []
 
 

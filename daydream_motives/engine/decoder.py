@@ -1,0 +1,224 @@
+"""Continuous batching: many answers written side by side, each at its own place.
+
+A lane is one context and the thread that drives it. A new request is read in a sequence of its own
+(what all requests share and what one character brings each time come from the shelf), then joins
+those that are being written; whoever is done leaves in between. Knows nothing of deadlines.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daydream_motives.engine.backend import Cancelled
+from daydream_motives.engine.sampling import Logits
+from daydream_motives.engine.sequences import Sequences
+from daydream_motives.engine.writer import Step
+from daydream_motives.errors import BackendError
+
+CHUNK = 256  # tokens of a prompt read between two steps of those who are writing
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One text to be written: `beginning` comes again with the character, `rest` is new each time.
+
+    `write` gets the position after the prompt; its generator says what to append and is sent the
+    logits. `finish` gets what it returns, `fail` the reason why there is nothing; one of them is
+    called once. `lane` binds it to one lane.
+    """
+
+    beginning: tuple[int, ...]
+    rest: Sequence[int]
+    reserve: int
+    write: Callable[[int], Generator[Step, Logits, Any]]
+    finish: Callable[[Any], None]
+    fail: Callable[[str], None]
+    cancelled: Callable[[], bool]
+    lane: int | None = None
+    cached: int = 0
+    length: int = 0  # tokens of it in the cache
+    chunks: list[Sequence[int]] = field(default_factory=list)
+    generator: Generator[Step, Logits, Any] | None = None
+    step: Step | None = None
+
+    def advance(self, logits: Logits) -> bool:
+        """Let it choose what to append next; True once it has ended."""
+        if self.generator is None:
+            raise RuntimeError("a job that was not read cannot write")
+        try:
+            self.step = self.generator.send(logits)
+        except StopIteration as end:
+            self.finish(end.value)
+        except BackendError as exc:
+            self.fail(exc.message)
+        except Exception as exc:  # one answer's fault is not its neighbours'
+            self.fail(f"{type(exc).__name__}: {exc}")
+        else:
+            return False
+        return True
+
+
+class Shelf:
+    """Prefixes of the cache that will be needed again, the least recently used given up first."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.shared: NDArray[np.uint8] | None = None  # of every request; never given up
+        self._kept: OrderedDict[tuple[int, ...], NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, beginning: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        with self._lock:
+            if beginning in self._kept:
+                self._kept.move_to_end(beginning)
+            return self._kept.get(beginning)
+
+    def keep(self, beginning: tuple[int, ...], data: NDArray[np.uint8]) -> None:
+        with self._lock:
+            self._kept[beginning] = data
+            while len(self._kept) > self.capacity:
+                self._kept.popitem(last=False)
+
+
+class Lane:
+    """Up to `slots` jobs being written and one being read; `take` gives the next one, if any."""
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        shelf: Shelf,
+        shared: Sequence[int],
+        take: Callable[[], Job | None],
+    ) -> None:
+        self.sequences, self.shelf, self.shared, self._take = sequences, shelf, shared, take
+        self.slots = sequences.count - 1
+        self._desk = self.slots  # the sequence in which a prompt is read
+        self._reading: Job | None = None
+        self._writing: list[Job] = []  # each in the sequence of its index, without gaps
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [*self._writing, *([self._reading] if self._reading else [])]
+
+    def step(self) -> bool:
+        """Read a piece of one prompt and write a token of each answer; False with nothing to do."""
+        for job in [job for job in self._writing if job.cancelled()]:
+            job.fail("cancelled")
+            self._leave(job)
+        if self._reading and self._reading.cancelled():
+            self._reading.fail("cancelled")
+            self._reading = None
+        read = self._read()
+        self._append()
+        return read or bool(self._writing)
+
+    def abandon(self, reason: str) -> None:
+        """End all that is under way."""
+        for job in self.jobs:
+            job.fail(reason)
+        self._reading, self._writing = None, []
+
+    def _read(self) -> bool:
+        if self._reading is None:
+            self._reading = self._begin()
+        job = self._reading
+        if job is None:
+            return False
+        if job.chunks:
+            chunk = job.chunks.pop(0)
+            logits = self.sequences.feed(self._desk, chunk, job.length)
+            job.length += len(chunk)
+            if job.length == len(self.shared) + len(job.beginning):
+                self.shelf.keep(job.beginning, self.sequences.save(self._desk))
+            if not job.chunks and job.advance(logits):
+                self._reading = None
+                return True
+        if not job.chunks and len(self._writing) < self.slots:
+            self.sequences.copy(self._desk, len(self._writing))
+            self._writing.append(job)
+            self._reading = None
+        return True
+
+    def _begin(self) -> Job | None:
+        """The next job that can be read, what is known of its prompt already in the cache."""
+        while job := self._take():
+            try:
+                if job.cancelled():
+                    raise Cancelled
+                self._prepare(job)
+            except Cancelled:
+                job.fail("cancelled")
+            except BackendError as exc:
+                job.fail(exc.message)
+            except Exception as exc:  # a request that cannot even be begun is its own fault
+                job.fail(f"{type(exc).__name__}: {exc}")
+            else:
+                return job
+        return None
+
+    def _prepare(self, job: Job) -> None:
+        shared = len(self.shared)
+        own = len(job.beginning) + len(job.rest)
+        room = self.sequences.window - shared - job.reserve
+        if own > room:
+            raise BackendError(f"the context has {own} tokens and only {room} fit")
+        if self.shelf.shared is None:
+            self.sequences.cut(self._desk, 0)
+            self.sequences.feed(self._desk, self.shared, 0)
+            self.shelf.shared = self.sequences.save(self._desk)
+        known = self.shelf.find(job.beginning)
+        self.sequences.load(self._desk, self.shelf.shared if known is None else known)
+        job.cached = job.length = shared + (0 if known is None else len(job.beginning))
+        job.generator = job.write(shared + own)
+        start, lead = next(job.generator)  # what it begins with is read with the prompt
+        if start != shared + own:
+            raise RuntimeError("a writer begins after its prompt")
+        # The same cuts whether or not the beginning was known: so the answer is the same, too.
+        parts = [[*job.rest, *lead]] if known is not None else [job.beginning, [*job.rest, *lead]]
+        job.chunks = [part[i : i + CHUNK] for part in parts for i in range(0, len(part), CHUNK)]
+
+    def _append(self) -> None:
+        """Append what each wants: several tokens one by one, then single ones all at once."""
+        for job in list(self._writing):
+            while job.step and len(job.step[1]) != 1:
+                start, tokens = job.step
+                slot = self._writing.index(job)
+                self._cut(job, slot, start)
+                logits = self.sequences.feed(slot, tokens, start)
+                job.length = start + len(tokens)
+                if job.advance(logits):
+                    self._leave(job)
+                    break
+        rows = []
+        for slot, job in enumerate(self._writing):
+            if job.step is None:
+                raise RuntimeError("a job without a step is being written")
+            start, tokens = job.step
+            self._cut(job, slot, start)
+            rows.append((slot, start, tokens[0]))
+            job.length = start + 1
+        if not rows:
+            return
+        logits = self.sequences.feed_each(rows)
+        ended = [job for job, row in zip(self._writing, logits, strict=True) if job.advance(row)]
+        for job in ended:
+            self._leave(job)
+
+    def _cut(self, job: Job, slot: int, start: int) -> None:
+        if start < job.length:
+            self.sequences.cut(slot, start)
+
+    def _leave(self, job: Job) -> None:
+        """Take it out; the last one moves into the gap, as sequences in a row decode at once."""
+        slot = self._writing.index(job)
+        last = self._writing.pop()
+        if last is not job:
+            self.sequences.copy(len(self._writing), slot)
+            self._writing[slot] = last
