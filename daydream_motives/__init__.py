@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from daydream_motives.engine.backend import Backend, BackendSpec
     from daydream_motives.engine.engine import MotiveEngine
     from daydream_motives.engine.launch import run_worker_if_asked
+    from daydream_motives.engine.stats import Stats
+    from daydream_motives.engine.ticket import Ticket
     from daydream_motives.errors import DaydreamError
     from daydream_motives.journal import Journal
     from daydream_motives.modelstore.store import ModelStore
@@ -39,6 +41,8 @@ _HOMES = {
     "characters.sheet": ("CharacterSheet",),
     "engine.backend": ("Backend", "BackendSpec"),
     "engine.engine": ("MotiveEngine",),
+    "engine.stats": ("Stats",),
+    "engine.ticket": ("Ticket",),
     "engine.launch": ("run_worker_if_asked",),
     "errors": ("DaydreamError",),
     "journal": ("Journal",),
@@ -76,6 +80,8 @@ __all__ = [
     "Rules",
     "Simulation",
     "Situation",
+    "Stats",
+    "Ticket",
     "TownRules",
     "Verb",
     "World",

@@ -44,7 +44,7 @@ ONLY_TRAINING = {"torch", "transformers", "peft", "bitsandbytes", "datasets", "a
 LONG: dict[str, str] = {}
 PUBLIC = """Backend BackendSpec Character CharacterSheet DaydreamError Decision Entity Journal Lore
     Memory ModelStore MotiveContext MotiveEngine Note Outcome Person Purpose RankedPurposes
-    Relationship RelationshipGraph Rules Simulation Situation TownRules Verb World
+    Relationship RelationshipGraph Rules Simulation Situation Stats Ticket TownRules Verb World
     build_context run_worker_if_asked""".split()
 EXIT_CODES = {
     "DaydreamError": 1, "SettingsError": 2, "ContentError": 3, "StoreError": 4,

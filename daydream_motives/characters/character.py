@@ -29,6 +29,7 @@ from daydream_motives.characters.sheet import (
 from daydream_motives.errors import DaydreamError, Problem, SheetError
 
 if TYPE_CHECKING:  # for annotations only: at run time nothing below imports what is above
+    from daydream_motives.engine.ticket import Ticket
     from daydream_motives.motives.purposes import Decision
     from daydream_motives.motives.situation import Situation
 
@@ -70,6 +71,15 @@ class Mind(Protocol):
         *,
         deadline_ms: float | None = None,
     ) -> Awaitable[Decision]: ...
+
+    def submit(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        priority: float = 1.0,
+        deadline_ms: float | None = None,
+    ) -> Ticket: ...
 
 
 class _State(Strict):
@@ -136,6 +146,17 @@ class Character:
     ) -> Decision:
         """`next_purposes` for asyncio: other tasks run while the model thinks."""
         return await self._mind().decide_async(self, situation, deadline_ms=deadline_ms)
+
+    def submit(
+        self,
+        situation: Situation | None = None,
+        *,
+        priority: float = 1.0,
+        deadline_ms: float | None = None,
+    ) -> Ticket:
+        """Ask, and return at once; the ticket says when there is an answer. See
+        MotiveEngine.submit; raises DaydreamError where no engine was given."""
+        return self._mind().submit(self, situation, priority=priority, deadline_ms=deadline_ms)
 
     def _mind(self) -> Mind:
         if self.engine is None:

@@ -138,6 +138,12 @@ class Memory:
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
+    def copy(self) -> Memory:
+        """A memory of its own of the same things; costs references."""
+        twin = Memory(capacity=self.capacity)
+        twin._lived = list(self._lived)
+        return twin
+
     def add(self, lived: Lived) -> None:
         """Keep it; what happened so before is counted on, and the faintest may be let go."""
         for index, old in enumerate(self._lived):

@@ -1,15 +1,23 @@
-"""From a live character and a situation to the request of one decision. Knows no threads."""
+"""From a character, or a snapshot of one, and a situation to the request of one decision.
+
+Knows no threads and no clock.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from daydream_motives.characters.lore import Lore
-from daydream_motives.characters.relationships import NAMED, Tie
+from daydream_motives.characters.memory import Recalled
+from daydream_motives.characters.relationships import NAMED, RelationshipGraph, Tie
+from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.engine.backend import Backend, Request
 from daydream_motives.errors import DaydreamError
 from daydream_motives.motives.budget import CountTokens, rough_count
@@ -22,11 +30,36 @@ if TYPE_CHECKING:
     from daydream_motives.characters.character import Character
 
 TIES = 12
-_RESERVE_MS = 5.0  # of a deadline, for putting the answer together
+Identity = tuple[str, str, str]
+NOBODY: Identity = ("", "", "")
+Question = tuple[object, ...]
+
+
+class Told(Protocol):
+    """Whoever is told something before a decision: a Character, or a Snapshot of one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def sheet(self) -> CharacterSheet: ...
+    @property
+    def needs(self) -> Mapping[str, float]: ...
+    @property
+    def mood(self) -> str: ...
+    @property
+    def relationships(self) -> RelationshipGraph: ...
+    def recalled(
+        self,
+        now: datetime | None = None,
+        *,
+        about: str = "",
+        people: AbstractSet[str] = frozenset(),
+        place: str | None = None,
+    ) -> list[Recalled]: ...
 
 
 def compose(
-    character: Character,
+    character: Told,
     situation: Situation,
     *,
     count_tokens: CountTokens,
@@ -61,7 +94,7 @@ def compose(
 
 
 def _recollections(
-    character: Character, situation: Situation, ties: Sequence[Tie], about: str
+    character: Told, situation: Situation, ties: Sequence[Tie], about: str
 ) -> list[Recollection]:
     """What comes to the character's mind, in words."""
     here = {entity.id for entity in situation.present}
@@ -135,12 +168,32 @@ class Prepared:
     situation: Situation
     request: Request
     spare: Sequence[str]
-    model: tuple[str, str, str]
+    model: Identity
     asker: Character | None
 
+    @property
+    def question(self) -> Question:
+        """Everything that the answer depends on, but for the model and chance."""
+        request, context = self.request, self.request.context
+        return (
+            context.name, context.description, context.context, context.background,
+            request.short_name, request.subject, request.lately,
+            tuple((e.id, e.kind, e.name, e.aliases) for e in context.entities),
+            tuple((v.name, v.words) for v in context.verbs),
+        )  # fmt: skip
 
-def left(start: float, deadline_ms: float | None) -> float | None:
-    """Seconds left to wait, at least 0, so that the answer is there by then; None: no limit."""
-    if deadline_ms is None:
-        return None
-    return max(0.0, (deadline_ms - _RESERVE_MS) / 1000 - (time.perf_counter() - start))
+
+def identity(backend: Backend | None) -> Identity:
+    """Name, hash and adapter hash of the model that a backend runs."""
+    return (backend.model, backend.model_hash, backend.adapter_hash) if backend else NOBODY
+
+
+def seed_of(key: str) -> int:
+    """The seed of all chance in a decision, by its key."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+
+
+def id_of(namespace: str, key: str, again: int) -> str:
+    """The id of a decision; `again` tells apart what was asked with the same key."""
+    name = f"{namespace}:{key}" + (f":{again}" if again else "")
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))

@@ -1,47 +1,46 @@
-"""The façade that games talk to: contexts in, decisions out, by the deadline.
+"""The façade that games talk to: contexts in, decisions out.
 
-One thread owns the backend. A request with a deadline is answered by it, with instinct where the
-model is late, failed or missing, and says so in its provenance; without a deadline (lockstep) the
-model is waited for and the clock decides nothing. Knows nothing of simulation or training.
+Two sides. Live (`submit`, `pump`, anything with a deadline): the game never waits, and each request
+is answered by its deadline, with instinct where the model is late, failed or missing. Lockstep (no
+deadline): the model is waited for and the clock decides nothing. Knows nothing of simulation or
+training.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import os
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
-from itertools import islice
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Self
 
 from daydream_motives.characters.lore import Lore
-from daydream_motives.engine.backend import (
-    Answer,
-    Backend,
-    BackendSpec,
-    Request,
-    Scorer,
-    open_backend,
-    open_installed,
+from daydream_motives.engine import answering, lockstep
+from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request, Scorer
+from daydream_motives.engine.compose import (
+    Asked,
+    Prepared,
+    TokenCounter,
+    compose,
+    id_of,
+    identity,
+    seed_of,
 )
-from daydream_motives.engine.compose import Asked, Prepared, TokenCounter, compose, left
+from daydream_motives.engine.host import Host, Seat
+from daydream_motives.engine.ledger import Ledger
+from daydream_motives.engine.lockstep import Recorded
+from daydream_motives.engine.opening import opening
+from daydream_motives.engine.scheduler import PATIENCE, Scheduler
+from daydream_motives.engine.snapshot import Snapshot
+from daydream_motives.engine.stats import Stats
+from daydream_motives.engine.ticket import Settled, Ticket
 from daydream_motives.errors import DaydreamError
 from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext
 from daydream_motives.motives.instinct import instinct
-from daydream_motives.motives.purposes import (
-    Decision,
-    Provenance,
-    RankedPurposes,
-    Recorder,
-    assemble,
-)
+from daydream_motives.motives.purposes import Decision, RankedPurposes, Recorder
 from daydream_motives.motives.situation import Situation
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ if TYPE_CHECKING:
     from daydream_motives.characters.sheet import CharacterSheet
 
 log = logging.getLogger("daydream_motives")
-_NONE = ("", "", "")
-Recorded = Callable[[str, MotiveContext], RankedPurposes | None]
+_UNWRITTEN = 32  # decisions that a game without `pump` leaves unwritten
+_UNWANTED = ("superseded", "cancelled", "forgotten")
 
 
 class MotiveEngine:
@@ -79,27 +78,16 @@ class MotiveEngine:
         self.seed = seed
         self.namespace = uuid.uuid4().hex if namespace is None else namespace
         self.budget = budget
-        self.recorder = recorder
         self.lore = lore
         self.recorded = recorded
-        self._open: Callable[[], Backend | None]
-        self._reason = ""
-        if backend == "instinct":
-            self._open, self._reason = lambda: None, "instinct was asked for"
-        elif backend is None:
-            self._open = lambda: open_installed(model)
-        elif isinstance(backend, str):
-            self._open = lambda: open_backend(backend, spec or BackendSpec(backend))
-        else:
-            self._open = lambda: backend
-        self._owns = not isinstance(backend, Backend)
-        self._pid = os.getpid()
-        self._loading: Future[Backend | None] | None = None
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-motives")
+        self._ledger = Ledger(recorder)
+        open, reason = opening(backend, spec, model)
+        self._host = Host(open, owned=not isinstance(backend, Backend), reason=reason)
+        self._live = Scheduler(self._host, self._compose_live, self._make, self._ledger.write)
         self._asked = Asked()
         self._count = TokenCounter()
+        self._unmade: deque[Ticket] = deque()
+        self._pumped = float("-inf")
 
     def __enter__(self) -> Self:
         return self
@@ -109,12 +97,182 @@ class MotiveEngine:
 
     def close(self) -> None:
         """Stop thinking and free the model; whoever waits gets instinct. Harmless when repeated."""
-        self._closing.set()
-        self._worker.shutdown(wait=True, cancel_futures=True)
-        loading, self._reason = self._loading, self._reason or "the engine is closed"
-        loaded = loading and loading.done() and not loading.cancelled()
-        if self._owns and loading and loaded and (model := loading.result()):
-            model.close()
+        if self._host.forked:
+            return
+        self._host.stop()
+        self._live.close()
+        self._host.close()
+        self._ledger.flush()
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What keeps the decisions; may be set."""
+        return self._ledger.recorder
+
+    @recorder.setter
+    def recorder(self, recorder: Recorder | None) -> None:
+        self._ledger.recorder = recorder
+
+    @property
+    def backend(self) -> Backend | None:
+        """The backend, waited for; None where none can be had, for the reason logged once."""
+        seat = self._host.ready()
+        return seat.backend if seat else None
+
+    def load(self) -> None:
+        """Begin to load the model in the background, so that the first decision finds it ready."""
+        self._host.load()
+
+    def decide(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        deadline_ms: float | None = None,
+    ) -> Decision:
+        """Three ranked purposes for one character; see Character.next_purposes."""
+        if deadline_ms is not None:
+            return self.next_purposes_many([(character, situation)], deadline_ms=deadline_ms)[0]
+        return self.decide_many([(character, situation)])[0]
+
+    async def decide_async(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        deadline_ms: float | None = None,
+    ) -> Decision:
+        """`decide` for asyncio; the event loop stays free."""
+        if deadline_ms is not None:
+            ticket = self.submit(character, situation, deadline_ms=deadline_ms)
+            try:
+                return await ticket
+            except asyncio.CancelledError:
+                ticket.cancel()
+                raise
+        start = time.perf_counter()
+        seat = await asyncio.to_thread(self._host.ready)
+        prepared = self._prepare(character, situation, seat.backend if seat else None)
+        answer = await lockstep.answer_async(self._host, prepared.request)
+        return self._finish(prepared, answer, start)
+
+    # Live: nothing here waits for a model, but `next_purposes_many`
+
+    def submit(
+        self,
+        character: Character,
+        situation: Situation | None = None,
+        *,
+        priority: float = 1.0,
+        deadline_ms: float | None = None,
+    ) -> Ticket:
+        """Ask, and return at once; what the game changes from now on does not matter to it.
+
+        Of two requests of one character the later counts. `priority` is the level of detail: with
+        the time since the model last answered this character it says who goes first. A deadline
+        that has passed, or is no number, is answered by instinct at once.
+        """
+        snapshot = Snapshot(character, situation, self.lore)
+        tries = self._asked.again(character.id, character.decisions, count=True)
+        character.decisions += 1
+        ticket = self._live.submit(snapshot, tries, priority, deadline_ms)
+        if len(self._ledger) > _UNWRITTEN and ticket.submitted_at - self._pumped > PATIENCE:
+            self._ledger.flush(0.0)
+        return ticket
+
+    def pump(self, budget_ms: float = 1.0) -> list[Ticket]:
+        """Call once a frame: spends about `budget_ms` on what the game's side has to do, and
+        returns the tickets that were answered since the last time, in that order.
+
+        Composes contexts, most urgent first, puts answers together and writes the journal; of
+        each, one goes through whatever the budget. `budget_ms` is in milliseconds.
+        """
+        self._pumped = start = time.monotonic()
+        end = start + budget_ms / 1000
+        busy = bool(self._unmade or self._ledger)
+        answered = self._live.pump(budget_ms / (2000 if busy else 1000))
+        self._unmade.extend(answered)
+        while self._unmade:
+            self._live.decision(self._unmade.popleft())
+            if time.monotonic() >= end:
+                break
+        if len(self._ledger):
+            self._ledger.flush(end)
+        return answered
+
+    def next_purposes_many(
+        self,
+        asked: Iterable[tuple[Character, Situation | None]],
+        *,
+        deadline_ms: float | None = None,
+    ) -> list[Decision]:
+        """Decide for many at once, in this order; by the deadline, else waiting for the model."""
+        if deadline_ms is None:
+            return self.decide_many(asked)
+        tickets = [self.submit(*one, deadline_ms=deadline_ms) for one in asked]
+        try:
+            return [ticket.result() for ticket in tickets]
+        except BaseException:  # Ctrl-C: nobody wants the rest any more
+            for ticket in tickets:
+                ticket.cancel()
+            raise
+
+    def forget(self, character: Character | str) -> None:
+        """A character (or its id) is deleted: what it asked is settled, and no more is kept of it.
+
+        Harmless where it asked nothing.
+        """
+        self._live.forget(character if isinstance(character, str) else character.id)
+
+    def swap(self, model: str | None = None) -> Future[bool]:
+        """Have another model (None: this machine's default) take over, between steps.
+
+        No request is lost, and none is answered by both: what is under way is answered by the old
+        one. The future is False where the new one cannot be had; then the old one stays.
+        """
+
+        def find() -> tuple[str, BackendSpec]:
+            from daydream_motives.modelstore.store import ModelStore
+
+            return ModelStore().spec(model)
+
+        return self._host.swap(find)
+
+    @property
+    def stats(self) -> Stats:
+        """Figures of the live side."""
+        return self._live.stats
+
+    def _compose_live(self, ticket: Ticket, snapshot: Snapshot, seat: Seat | None) -> Prepared:
+        told = compose(
+            snapshot, snapshot.situation, count_tokens=self._count(seat.backend if seat else None),
+            budget=self.budget, lore=snapshot.lore,
+        )  # fmt: skip
+        return self._of_snapshot(ticket, snapshot, told, seat)
+
+    def _of_snapshot(
+        self, ticket: Ticket, snapshot: Snapshot, told: tuple[MotiveContext, list[str]],
+        seat: Seat | None,
+    ) -> Prepared:  # fmt: skip
+        return self._prepared(
+            snapshot.sheet, told[0], id=snapshot.id, key=f"{snapshot.id}:{snapshot.count}",
+            tries=ticket.tries, situation=snapshot.situation, spare=told[1],
+            backend=seat.backend if seat else None, lately=snapshot.lately, asker=snapshot.asker,
+        )  # fmt: skip
+
+    def _make(self, ticket: Ticket, how: Settled) -> Decision:
+        """The decision of a settled ticket; what nobody composed in time is told in haste."""
+        prepared, snapshot = ticket.prepared, ticket.snapshot
+        if prepared is None and snapshot is not None:
+            prepared = self._of_snapshot(ticket, snapshot, snapshot.in_haste(), self._host.seat)
+        assert prepared is not None, "either is kept until this"  # noqa: S101
+        seconds = (ticket.answered_at or ticket.submitted_at) - ticket.submitted_at
+        decision = answering.decision(prepared, answering.settled(prepared, how, seconds=seconds))
+        if how.end != "forked":  # the journal is the other process's
+            self._ledger.hold(decision, prepared.situation, wanted=how.end not in _UNWANTED)
+        return decision
+
+    # Lockstep: no clock; see the module of that name
 
     def begin(self, *, seed: int, namespace: str, recorder: Recorder, budget: int) -> None:
         """Serve a run from its beginning; raises DaydreamError while another is being recorded."""
@@ -128,145 +286,26 @@ class MotiveEngine:
     def end(self, recorder: Recorder) -> None:
         """Serve this run no more; one that another recorder keeps goes on undisturbed."""
         if self.recorder is recorder:
+            self._ledger.flush()
             self.recorder = self.recorded = None
 
-    @property
-    def backend(self) -> Backend | None:
-        """The backend, waited for; None where none can be had, for the reason logged once."""
-        return self._ready(None)
-
-    def load(self) -> None:
-        """Begin to load the model in the background, so that the first decision finds it ready."""
-        with self._lock:
-            if self._loading is None and not self._closing.is_set():
-                with suppress(RuntimeError):  # closed in this very moment
-                    self._loading = self._worker.submit(self._open_backend)
-
-    def _open_backend(self) -> Backend | None:
-        try:
-            return self._open()
-        except DaydreamError as exc:
-            self._reason = exc.message
-            log.warning("%s; characters act on instinct. To mend it: %s", exc.message, exc.remedy)
-        except Exception as exc:  # a plug-in's fault never reaches the game either
-            self._reason = f"{type(exc).__name__}: {exc}"
-            log.warning("the model failed to load (%s); characters act on instinct", self._reason)
-        return None
-
-    def _ready(self, timeout: float | None) -> Backend | None:
-        """The backend if it is loaded within `timeout` seconds (None waits for it)."""
-        if os.getpid() != self._pid:  # threads do not survive a fork
-            self._reason = "the engine was made in another process"
-            return None
-        self.load()
-        if self._loading is None or self._closing.is_set():
-            return None
-        try:
-            return self._loading.result(timeout)
-        except (FutureTimeout, CancelledError):
-            return None
-
-    def decide(
-        self,
-        character: Character,
-        situation: Situation | None = None,
-        *,
-        deadline_ms: float | None = None,
-    ) -> Decision:
-        """Three ranked purposes for one character; see Character.next_purposes."""
-        start = time.perf_counter()
-        backend = self._ready(left(start, deadline_ms))
-        prepared = self._prepare(character, situation, backend)
-        future, cancel = self._submit(backend, [prepared.request])
-        answer = Answer((), reason=self._reason or "the model is still loading")
-        if future is not None:
-            try:
-                answer = future.result(left(start, deadline_ms))[0]
-            except FutureTimeout:
-                cancel.set()
-                future.cancel()
-                answer = Answer((), reason=f"no answer within {deadline_ms:g} ms")
-            except CancelledError:
-                answer = Answer((), reason="the engine is closed")
-            except BaseException:
-                cancel.set()
-                raise
-        return self._finish(prepared, answer, start, live=deadline_ms is not None)
-
-    async def decide_async(
-        self,
-        character: Character,
-        situation: Situation | None = None,
-        *,
-        deadline_ms: float | None = None,
-    ) -> Decision:
-        """`decide` for asyncio; the event loop stays free."""
-        start = time.perf_counter()
-        backend = await asyncio.to_thread(self._ready, left(start, deadline_ms))
-        prepared = self._prepare(character, situation, backend)
-        future, cancel = self._submit(backend, [prepared.request])
-        answer = Answer((), reason=self._reason or "the model is still loading")
-        if future is not None:
-            try:
-                wrapped = asyncio.wrap_future(future)
-                answer = (await asyncio.wait_for(wrapped, left(start, deadline_ms)))[0]
-            except TimeoutError:
-                answer = Answer((), reason=f"no answer within {deadline_ms:g} ms")
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if not future.cancelled() or (task and task.cancelling()):
-                    raise
-                answer = Answer((), reason="the engine is closed")
-            finally:
-                cancel.set()
-        return self._finish(prepared, answer, start, live=deadline_ms is not None)
-
     def decide_many(self, asked: Iterable[tuple[Character, Situation | None]]) -> list[Decision]:
-        """Lockstep: decide for all, in this order, with no deadline."""
+        """Decide for all, in this order, with no deadline."""
         start, backend = time.perf_counter(), self.backend
         prepared = (self._prepare(character, situation, backend) for character, situation in asked)
-        return self._decide_all(prepared, backend, start)
-
-    def _decide_all(
-        self, prepared: Iterator[Prepared], backend: Backend | None, start: float
-    ) -> list[Decision]:
-        """Answers are kept as they come: an end of the process loses no more than one batch."""
-        find = self.recorded or (lambda *_: None)
-        size = getattr(backend, "parallel", 1)
-        decisions: list[Decision] = []
-        while group := list(islice(prepared, size)):
-            known = [find(p.id, p.request.context) for p in group]
-            asked = [p.request for p, ranked in zip(group, known, strict=True) if ranked is None]
-            fresh = iter(self._answers(backend, asked) if asked else ())
-            decisions += [
-                self._keep(p, ranked) if ranked else self._finish(p, next(fresh), start)
-                for p, ranked in zip(group, known, strict=True)
-            ]
-        return decisions
-
-    def _answers(self, backend: Backend | None, requests: Sequence[Request]) -> list[Answer]:
-        """The backend's answers, waited for; empty ones with a reason where there are none."""
-        future, cancel = self._submit(backend, requests)
-        if future is None:
-            return [Answer((), reason=self._reason)] * len(requests)
-        try:
-            return future.result()
-        except CancelledError:
-            return [Answer((), reason="the engine is closed")] * len(requests)
-        except BaseException:
-            cancel.set()
-            raise
+        return self._decide_all(prepared, start)
 
     def answer(self, asked: Iterable[tuple[CharacterSheet, MotiveContext, str]]) -> list[Decision]:
-        """Lockstep: decide for contexts made elsewhere, each with its sheet and its own key."""
+        """Decide for contexts made elsewhere, each with its sheet and its own key."""
         start, backend = time.perf_counter(), self.backend
         prepared = (
             self._prepared(
-                sheet, context, key, key, Situation(), instinct(sheet, Situation()), backend
+                sheet, context, id=key, key=key, tries=self._asked.again(key, None, count=True),
+                situation=Situation(), spare=instinct(sheet, Situation()), backend=backend,
             )
             for sheet, context, key in asked
-        )
-        return self._decide_all(prepared, backend, start)
+        )  # fmt: skip
+        return self._decide_all(prepared, start)
 
     def context(self, character: Character, situation: Situation | None = None) -> MotiveContext:
         """What the character would be told: the prompt's four fields and the receipt."""
@@ -282,10 +321,31 @@ class MotiveEngine:
             return None
         request = self._prepare(character, situation, backend, count=False).request
         try:
-            return self._worker.submit(backend.score, request, texts).result()
-        except (DaydreamError, RuntimeError) as exc:
+            scoring = self._host.submit(lambda: backend.score(request, texts))
+            return scoring.result() if scoring else None
+        except (DaydreamError, RuntimeError, CancelledError) as exc:
             log.warning("%s could not compare purposes: %s", backend.model, exc)
             return None
+
+    def reopen(self, decision: Decision) -> Decision:
+        """A decision of an earlier process that is still open: what becomes of it is recorded."""
+        return self._ledger.reopen(decision)
+
+    def _decide_all(self, prepared: Iterator[Prepared], start: float) -> list[Decision]:
+        """Answers are kept as they come: an end of the process loses no more than one batch."""
+        return [
+            self._finish(one, answer, start)
+            for one, answer in lockstep.in_groups(self._host, prepared, self.recorded)
+        ]
+
+    def _finish(
+        self, prepared: Prepared, answer: Answer | RankedPurposes, start: float
+    ) -> Decision:
+        if isinstance(answer, Answer):
+            answer = answering.ranked(prepared, answer, seconds=time.perf_counter() - start)
+        decision = answering.decision(prepared, answer)
+        self._ledger.keep(decision, prepared.situation)
+        return decision
 
     def _prepare(
         self,
@@ -295,106 +355,37 @@ class MotiveEngine:
         *,
         count: bool = True,
     ) -> Prepared:
-        """A snapshot of everything the decision needs: later changes of the character miss it."""
         situation = situation or Situation(activity=character.activity)
         context, spare = compose(
             character, situation, count_tokens=self._count(backend), budget=self.budget,
             lore=self.lore,
         )  # fmt: skip
-        key = f"{character.id}:{character.decisions}"
-        if count:
-            character.decisions += 1
-        return self._prepared(
-            character.sheet, context, character.id, key, situation, spare, backend, character,
-            count=count,
+        tries = self._asked.again(character.id, character.decisions, count=count)
+        prepared = self._prepared(
+            character.sheet, context, id=character.id, key=f"{character.id}:{character.decisions}",
+            tries=tries, situation=situation, spare=spare, backend=backend,
+            lately=tuple(character.lately), asker=character,
         )  # fmt: skip
+        character.decisions += count
+        return prepared
 
     def _prepared(
         self,
         sheet: CharacterSheet,
         context: MotiveContext,
+        *,
         id: str,
         key: str,
+        tries: int,
         situation: Situation,
         spare: Sequence[str],
         backend: Backend | None,
-        character: Character | None = None,
-        *,
-        count: bool = True,
+        lately: tuple[str, ...] = (),
+        asker: Character | None = None,
     ) -> Prepared:
-        lately = tuple(character.lately) if character else ()
         key = f"{self.seed}:{key}"
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-        request = Request(context, sheet.short_name, sheet.subject, seed, lately)
-        model = (backend.model, backend.model_hash, backend.adapter_hash) if backend else _NONE
-        again = self._asked.again(id, character.decisions if character else None, count=count)
-        name = f"{self.namespace}:{key}" + (f":{again}" if again else "")
-        decision = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
-        return Prepared(decision, id, situation, request, spare, model, character)
-
-    def _submit(
-        self, backend: Backend | None, requests: Sequence[Request]
-    ) -> tuple[Future[list[Answer]] | None, threading.Event]:
-        cancel = threading.Event()
-        if backend is None or self._closing.is_set():
-            return None, cancel
-
-        def work() -> list[Answer]:
-            try:
-                return backend.decide_many(
-                    requests, lambda: cancel.is_set() or self._closing.is_set()
-                )
-            except Exception as exc:  # a model's fault never reaches the game
-                log.warning("%s failed (%s); instinct answers", backend.model, exc)
-                return [Answer((), reason=f"{type(exc).__name__}: {exc}")] * len(requests)
-
-        try:
-            return self._worker.submit(work), cancel
-        except RuntimeError:  # closed in this very moment
-            return None, cancel
-
-    def _finish(
-        self, prepared: Prepared, answer: Answer, start: float, *, live: bool = False
-    ) -> Decision:
-        request = prepared.request
-        model, model_hash, adapter_hash = prepared.model
-        provenance = Provenance(
-            source="model" if answer.drafts else "instinct",
-            model=model,
-            model_hash=model_hash,
-            adapter_hash=adapter_hash,
-            prompt_hash=answer.prompt_hash,
-            seed=request.seed,
-            tokens_in=answer.tokens_in,
-            tokens_out=answer.tokens_out,
-            latency_ms=(time.perf_counter() - start) * 1000,
-            reason=answer.reason,
-            receipt=request.context.receipt,
-        )
-        ranked = assemble(answer.drafts, request.context, provenance, instinct=prepared.spare)
-        return self._keep(prepared, ranked, live=live)
-
-    def _keep(self, prepared: Prepared, ranked: RankedPurposes, *, live: bool = False) -> Decision:
-        if prepared.asker and ranked.provenance.source != "instinct":
-            prepared.asker.wanted(ranked[0].text)
-        decision = Decision(prepared.id, prepared.character, prepared.request.context, ranked)
-        if self.recorder is not None:
-            try:
-                self.recorder.decided(decision, prepared.situation)
-                decision.listeners.append(self._record)
-            except DaydreamError as exc:
-                if not live:
-                    raise
-                log.warning("a decision could not be recorded: %s", exc)
-        return decision
-
-    def reopen(self, decision: Decision) -> Decision:
-        """A decision of an earlier process that is still open: what becomes of it is recorded."""
-        decision.outcome = None
-        if self.recorder is not None:
-            decision.listeners.append(self._record)
-        return decision
-
-    def _record(self, decision: Decision, what: str) -> None:
-        if self.recorder is not None:
-            (self.recorder.chosen if what == "chosen" else self.recorder.resolved)(decision)
+        return Prepared(
+            id_of(self.namespace, key, tries), id, situation,
+            Request(context, sheet.short_name, sheet.subject, seed_of(key), lately),
+            spare, identity(backend), asker,
+        )  # fmt: skip

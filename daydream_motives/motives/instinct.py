@@ -74,6 +74,8 @@ def instinct(
     ranked.sort(key=lambda item: (-item[0], item[1]))
     chosen: list[str] = []
     for _, text in ranked:
+        if len(chosen) == RANKS * 3:
+            break
         if all(alike(text, other) < NEAR_DUPLICATE for other in chosen):
             chosen.append(text)
     # A name made of many words can make everything look alike: then different is enough.

@@ -107,5 +107,5 @@ def test_a_journal_that_fails_stops_a_simulation_but_not_a_game(
 
 
 def test_an_unknown_backend_names_those_there_are() -> None:
-    with pytest.raises(BackendError, match="installed: llama, scripted"):
+    with pytest.raises(BackendError, match="installed: llama, remote, scripted"):
         open_backend("oracle", BackendSpec("x"))
