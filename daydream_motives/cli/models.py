@@ -96,16 +96,58 @@ def models_info(name: str, as_json: bool) -> None:
     click.echo(json.dumps(model.manifest) if as_json else _model_text(model.manifest))
 
 
+@models.command("formats")
+@click.argument("name", required=False)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    help="Like Q8_0, or Q4_0/Q8_0 with an output head of its own. Default: a list for each model.",
+)
+@json_option
+def models_formats(name: str | None, formats: tuple[str, ...], as_json: bool) -> None:
+    """Measure the model NAME in many formats, as a Markdown table; takes minutes, changes nothing.
+
+    All processors are used: let nothing else run.
+    """
+    from daydream_motives.modelstore.store import ModelStore
+
+    store = ModelStore()
+    name = name or store.catalogue.default
+    found = store.compare(name, formats, say=lambda text: click.echo(text, err=True))
+    rows = [row.as_data() | {"seconds": row.seconds} for row in found]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    cells = [_HEAD, ["---", "---", *["--:"] * (len(_HEAD) - 3), "---"], *map(_cells, rows)]
+    click.echo("\n".join(f"| {' | '.join(row)} |" for row in cells))
+
+
+_HEAD = ["format", "stored", "MB", "bits/w", "KL", "top-1", "read/s", "write/s", "×8", "×16", "×32"]
+_HEAD += ["verdict"]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table; speeds that were not taken are a dash."""
+    timed = row["decode"] if isinstance(row["decode"], dict) else {}  # before: of one sequence
+    speeds = [row["prefill"] if timed else 0, *(timed.get(n, 0) for n in ("1", "8", "16", "32"))]
+    return [
+        row["format"], row.get("stored") or "–", f"{row['size'] / 1e6:.0f}",
+        f"{row['bits_per_weight']:.2f}", f"{row['kl']:.4f}", f"{row['top1']:.1%}",
+        *(f"{speed:.0f}" if speed else "–" for speed in speeds), row["verdict"],
+    ]  # fmt: skip
+
+
 def _model_text(manifest: dict[str, Any]) -> str:
-    head = (
-        f"{'format':12} {'MB':>6} {'bits/w':>6} {'read/s':>7} {'write/s':>7} "
-        f"{'KL':>7} {'top-1':>6}  verdict"
-    )
-    rows = [
-        f"{r['format']:12} {r['size'] / 1e6:6.0f} {r['bits_per_weight']:6.2f} "
-        f"{r['prefill']:7.0f} {r['decode']:7.0f} {r['kl']:7.4f} {r['top1']:6.1%}  {r['verdict']}"
-        for r in manifest["measured"]
+    rows = [_HEAD, *map(_cells, manifest["measured"])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i in (0, 1, len(row) - 1) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
     ]
     limits = manifest["limits"]
     foot = f"limits: KL <= {limits['max_kl']} nats a token, top-1 >= {limits['min_top1']:.0%}"
-    return "\n".join([f"{manifest['title']} ({manifest['licence']})", head, *rows, foot])
+    return "\n".join([f"{manifest['title']} ({manifest['licence']})", *lines, foot])

@@ -36,6 +36,7 @@ class HubFile(Strict):
 class Entry(Strict):
     """One model of the catalogue; sizes in bytes.
 
+    `formats` are tried on pull, `compared` besides them by `daydream models formats`.
     Without `sha256` (a file we could not see) the hash the hub states for it is checked instead.
     """
 
@@ -46,6 +47,7 @@ class Entry(Strict):
     style: str
     temperature: Annotated[float, Field(ge=0, le=2)]
     formats: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
     sha256: Sha256 | None = None
     size: int = 0
     wheels: tuple[Wheel, ...] = ()

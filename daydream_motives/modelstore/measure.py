@@ -1,8 +1,8 @@
-"""How fast a GGUF file is and how it predicts our own prompts. Run as a program of its own.
+"""How a GGUF file predicts our own prompts. Run as a program of its own.
 
 `python -m daydream_motives.modelstore.measure FILE OUT.npz` teacher-forces the answers of
 agreement.jsonl and writes, for every token of their purposes, the log-probabilities (float16) of
-the whole vocabulary, with tokens/s of prefill and decoding. A program of its own, because a model
+the whole vocabulary, and the bits per weight really stored. A program of its own, because a model
 or a build of llama.cpp that crashes takes its process with it.
 """
 
@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daydream_motives.engine.backend import BackendSpec
-from daydream_motives.engine.llama import LlamaModel
+from daydream_motives.engine.llama import LlamaModel, llama_cpp
 from daydream_motives.motives.prompt import (
     FRAME,
     KEYS,
@@ -33,11 +32,9 @@ Array = NDArray[np.floating]
 
 
 def measure(path: Path) -> dict[str, Array]:
-    """`log_probs` (positions, n_vocab), and `speeds` (prefill, decode) in tokens/s."""
+    """`log_probs` (positions, n_vocab), and `bits` per weight over all tensors (a scalar)."""
     llm = LlamaModel(BackendSpec(path.name, path, threads=os.cpu_count() or 1))
     rows: list[Array] = []
-    prefill: list[float] = []
-    decode: list[float] = []
     around = llm.chat_template().around("")
     for line in (shipped("models") / "agreement.jsonl").read_text(encoding="utf-8").splitlines():
         user, assistant = json.loads(line)["conversations"]
@@ -45,9 +42,7 @@ def measure(path: Path) -> dict[str, Array]:
         shared, own = prompt_pieces(around, fields)
         prompt = encode([*shared, *own], llm.tokenize)
         llm.forget(0)
-        start = time.perf_counter()
         llm.feed(prompt, 0)
-        prefill.append(len(prompt) / (time.perf_counter() - start))
         position = len(prompt)
         for lead, key in zip((FRAME.first, *FRAME.between), KEYS, strict=True):
             scaffold = encode([lead], llm.tokenize)
@@ -57,15 +52,14 @@ def measure(path: Path) -> dict[str, Array]:
                 logits = llm.logits()
                 logits -= logits.max()
                 rows.append((logits - np.log(np.exp(logits).sum())).astype(np.float16))
-                start = time.perf_counter()
                 llm.feed([token], position)
-                decode.append(1 / (time.perf_counter() - start))
                 position += 1
+    stored, weights = (
+        float(number(llm.model))
+        for number in (llama_cpp.llama_model_size, llama_cpp.llama_model_n_params)
+    )
     llm.close()
-    return {
-        "log_probs": np.stack(rows),
-        "speeds": np.array([np.median(prefill), np.median(decode)]),
-    }
+    return {"log_probs": np.stack(rows), "bits": np.array(8 * stored / weights)}
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""Rewriting a model file in another number format, and choosing the best by measuring.
+"""Rewriting a model file in other number formats, measuring them, and choosing the best.
 
-Each file is judged by how fast it decodes and how it predicts the answers to our own prompts
-against the file as it ships.
+Each file is judged by how it predicts the answers to our own prompts against the file as it ships,
+and by how fast it decodes many characters at once, as the engine does.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +24,33 @@ import numpy as np
 from daydream_motives.errors import BackendError, StoreError
 from daydream_motives.modelstore.catalogue import Limits
 
-# Tokens of a typical decision: what has to be read, and what has to be written.
-_READ, _WRITE = 300, 75
+AS_SHIPPED = "as shipped"
+# A typical decision: tokens read afresh (what goes on, and scaffolding forced in between), tokens
+# sampled, and how many characters are decoded at once.
+_READ, _WRITE, _BATCH = 190 + 30, 75, 16
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One file measured: size in bytes, tokens/s, agreement with the shipped file, the verdict."""
+    """One file measured: size in bytes, bits per weight really stored, agreement with the shipped
+    file, tokens/s (by sequences decoded at once; none where it was not timed), and the verdict."""
 
     format: str
     size: int
     bits_per_weight: float
-    prefill: float
-    decode: float
     kl: float
     top1: float
+    stored: str = ""
+    prefill: float = 0.0
+    decode: dict[str, float] = field(default_factory=dict)
     verdict: str = ""
 
     @property
     def seconds(self) -> float:
-        """The time of a typical decision: 300 tokens read, 75 written."""
-        return _READ / self.prefill + _WRITE / self.decode
+        """The time of a typical decision beside 15 others; infinite where it was not timed."""
+        if not self.decode:
+            return math.inf
+        return _READ / self.prefill + _WRITE / self.decode[str(_BATCH)]
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,18 +59,18 @@ class Measured:
 def requantise(source: Path, target: Path, format: str) -> None:
     """Write `source` as `format` to `target`; "Q4_0/Q8_0" keeps the output head in Q8_0.
 
-    Raises StoreError where llama.cpp refuses; `target` then does not exist.
+    Raises StoreError where llama.cpp refuses or has no such format; `target` then does not exist.
     """
     from daydream_motives.engine.llama import llama_cpp, quiet
 
     quiet()
     body, _, head = format.partition("/")
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{body}")
+    params.ftype = _number(f"LLAMA_FTYPE_MOSTLY_{body}", format)
     params.allow_requantize = True
     params.nthread = os.cpu_count() or 1
     if head:
-        kind = getattr(llama_cpp, f"GGML_TYPE_{head}")
+        kind = _number(f"GGML_TYPE_{head}", format)
         params.output_tensor_type = params.token_embedding_type = kind
     part = target.with_suffix(".part")
     code = llama_cpp.llama_model_quantize(
@@ -74,41 +82,109 @@ def requantise(source: Path, target: Path, format: str) -> None:
     os.replace(part, target)
 
 
+def _number(name: str, format: str) -> int:
+    from daydream_motives.engine.llama import llama_cpp
+
+    number = getattr(llama_cpp, name, None)
+    if number is None:
+        raise StoreError(
+            f"llama.cpp knows no format {format!r}", remedy="write them like Q8_0 or Q4_0/Q8_0"
+        )
+    return int(number)
+
+
 def choose(
+    shipped: Path, formats: Sequence[str], limits: Limits, *, say: Callable[[str], None]
+) -> tuple[Path, list[Measured]]:
+    """The fastest file within the limits, and what was measured of all; others are removed."""
+    best = shipped
+    table: list[Measured] = []
+    for path, row in compare(shipped, formats, limits, shipped.parent, say=say):
+        loser = path
+        if row.seconds < min((other.seconds for other in table), default=math.inf):
+            loser, best = best, path
+        if loser != shipped:
+            loser.unlink()
+        table.append(row)
+    return best, judged(table, limits)
+
+
+def compare(
     shipped: Path,
     formats: Sequence[str],
     limits: Limits,
-    parameters: int,
+    folder: Path,
     *,
     say: Callable[[str], None],
-) -> tuple[Path, list[Measured]]:
-    """The fastest file within the limits, and what was measured of all; others are removed."""
-    folder = shipped.parent
+    time_all: bool = False,
+) -> Iterator[tuple[Path, Measured]]:
+    """Each file, the shipped one first and the others written to `folder`, with what was measured.
+
+    Speeds are taken of those within the limits alone, or of all where `time_all`.
+    """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".measure-") as scratch:
-        say("measuring the file as it ships")
-        reference = _measure(shipped, Path(scratch) / "shipped.npz")
-        table = [_row("as shipped", shipped, reference, reference, parameters)]
-        files = [shipped]
-        for format in formats:
-            target = folder / f"{format.replace('/', '-').lower()}.gguf"
-            say(f"writing and measuring {format}")
-            requantise(shipped, target, format)
-            found = _measure(target, Path(scratch) / "other.npz")
-            table.append(_row(format, target, reference, found, parameters))
-            files.append(target)
-    fit = [row.kl <= limits.max_kl and row.top1 >= limits.min_top1 for row in table]
-    best = min((row.seconds, i) for i, row in enumerate(table) if fit[i])[1]
-    judged = []
-    for i, row in enumerate(table):
-        verdict = "chosen" if i == best else "slower" if fit[i] else "too far from the original"
-        judged.append(replace(row, verdict=verdict))
-        if i not in (best, 0):
-            files[i].unlink()
-    return files[best], judged
+        out = Path(scratch) / "out"
+        reference: dict[str, Any] = {}
+        for format in (AS_SHIPPED, *formats):
+            target = shipped
+            if format == AS_SHIPPED:
+                say("measuring the file as it ships")
+            else:
+                say(f"writing and measuring {format}")
+                target = folder / f"{format.replace('/', '-').lower()}.gguf"
+                requantise(shipped, target, format)
+            _run("measure", target, out.with_suffix(".npz"))
+            with np.load(out.with_suffix(".npz")) as data:  # allow_pickle stays off
+                found = {key: data[key] for key in data.files}
+            reference = reference or found
+            row = _row(format, target, reference, found)
+            if time_all or _within(row, limits):
+                _run("speed", target, out.with_suffix(".json"))
+                timed = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+                row = replace(row, **timed)
+            yield target, row
 
 
-def _measure(path: Path, out: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "daydream_motives.modelstore.measure", str(path), str(out)]
+def judged(table: Sequence[Measured], limits: Limits) -> list[Measured]:
+    """The rows with their verdicts: one is chosen, the fastest within the limits."""
+    fit = [row for row in table if _within(row, limits)]
+    best = min(fit, key=lambda row: row.seconds)
+
+    def verdict(row: Measured) -> str:
+        if row not in fit:
+            return "too far from the original"
+        return "chosen" if row is best else "slower"
+
+    return [replace(row, verdict=verdict(row)) for row in table]
+
+
+def _within(row: Measured, limits: Limits) -> bool:
+    return row.kl <= limits.max_kl and row.top1 >= limits.min_top1
+
+
+def stored(path: Path) -> str:
+    """The formats of the layers' weights and of the output head in a GGUF file, as in
+    "Q4_1 + Q8_0 head"; empty without the package `gguf`."""
+    try:
+        from gguf import GGUFReader
+    except ImportError:
+        return ""
+    layers: dict[str, int] = {}
+    heads: dict[str, str] = {}
+    for tensor in GGUFReader(path).tensors:
+        kind, weights = tensor.tensor_type.name, int(tensor.n_elements)
+        if tensor.name in ("output.weight", "token_embd.weight"):
+            heads[tensor.name] = kind
+        elif len(tensor.shape) > 1:
+            layers[kind] = layers.get(kind, 0) + weights
+    body = "/".join(sorted(layers, key=lambda kind: -layers[kind]))
+    head = heads.get("output.weight", heads.get("token_embd.weight", ""))
+    return f"{body} + {head} head"
+
+
+def _run(program: str, path: Path, out: Path) -> None:
+    """Measure in a program of its own; raises BackendError where it fails or crashes."""
+    command = [sys.executable, "-m", f"daydream_motives.modelstore.{program}", str(path), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1:] or [""]
@@ -121,22 +197,14 @@ def _measure(path: Path, out: Path) -> dict[str, Any]:
                 "--force-reinstall --no-cache-dir --no-deps llama-cpp-python",
             )
         raise BackendError(f"{path.name} could not be measured: {why[0]}")
-    with np.load(out) as data:  # allow_pickle stays off
-        return {key: data[key] for key in data.files}
 
 
-def _row(
-    format: str, path: Path, reference: dict[str, Any], found: dict[str, Any], parameters: int
-) -> Measured:
-    size = path.stat().st_size
+def _row(format: str, path: Path, reference: dict[str, Any], found: dict[str, Any]) -> Measured:
     p, q = reference["log_probs"], found["log_probs"]
     divergence = [
         float((np.exp(a.astype(np.float32)) * (a.astype(np.float32) - b)).sum())
         for a, b in zip(p, q, strict=True)
     ]
     top1 = float((p.argmax(axis=1) == q.argmax(axis=1)).mean())
-    prefill, decode = (float(speed) for speed in found["speeds"])
-    return Measured(
-        format, size, round(size * 8 / parameters, 2), prefill, decode,
-        max(0.0, float(np.mean(divergence))), top1,
-    )  # fmt: skip
+    bits, kl = round(float(found["bits"]), 2), max(0.0, float(np.mean(divergence)))
+    return Measured(format, path.stat().st_size, bits, kl, top1, stored(path))

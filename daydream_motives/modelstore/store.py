@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from daydream_motives.errors import (
 )
 from daydream_motives.modelstore.catalogue import Catalogue
 from daydream_motives.modelstore.download import Progress, fetch, forget, sha256_of
-from daydream_motives.modelstore.quantise import choose
+from daydream_motives.modelstore.quantise import Measured, choose, compare, judged
 from daydream_motives.settings import default_model, home
 
 MANIFEST_VERSION = 1
@@ -166,9 +167,8 @@ class ModelStore:
                 else:
                     fetch(entry, fresh / "shipped.gguf", cache, progress)
                 best, table = choose(
-                    fresh / "shipped.gguf", entry.formats, self.catalogue.limits,
-                    entry.parameters, say=say,
-                )  # fmt: skip
+                    fresh / "shipped.gguf", entry.formats, self.catalogue.limits, say=say
+                )
                 manifest = {
                     "schema_version": MANIFEST_VERSION,
                     "name": name,
@@ -197,6 +197,29 @@ class ModelStore:
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
         return self.installed(name)
+
+    def compare(
+        self, name: str, formats: Sequence[str] = (), *, say: Callable[[str], None] = lambda _: None
+    ) -> list[Measured]:
+        """Measure an installed model in `formats` (default: all of its entry), and change nothing.
+
+        Raises ModelMissing where it was not pulled, StoreError where llama.cpp does not know one.
+        """
+        entry, limits = self.catalogue.entry(name), self.catalogue.limits
+        shipped = self.installed(name).path.with_name("shipped.gguf")
+        table = []
+        with (
+            _explained(self.folder),
+            tempfile.TemporaryDirectory(dir=self.folder, prefix=f".{name}.") as folder,
+        ):
+            for path, row in compare(
+                shipped, formats or (*entry.formats, *entry.compared), limits, Path(folder),
+                say=say, time_all=True,
+            ):  # fmt: skip
+                table.append(row)
+                if path != shipped:
+                    path.unlink()
+        return judged(table, limits)
 
 
 @contextmanager

@@ -116,7 +116,13 @@ def test_the_table_measures_the_shipped_file_and_each_format(shelf: Shelf) -> No
     rows = json.loads((shelf.home / "models/tiny/manifest.json").read_text())["measured"]
     assert [row["format"] for row in rows] == ["as shipped", "Q8_0"]
     assert (rows[0]["kl"], rows[0]["top1"]) == (0.0, 1.0)
-    assert all(row["prefill"] > 0 and row["decode"] > 0 and row["kl"] >= 0 for row in rows)
+    assert [row["stored"] for row in rows] == ["F16 + F16 head", "Q8_0 + Q8_0 head"]
+    for row, bits in zip(rows, (16, 8.5), strict=True):
+        assert row["kl"] >= 0
+        assert row["bits_per_weight"] == pytest.approx(bits, abs=0.2)  # some vectors stay F32
+        assert row["prefill"] > 0
+        assert list(row["decode"]) == ["1", "8", "16", "32"]
+        assert min(row["decode"].values()) > 0
     assert sum(row["verdict"] == "chosen" for row in rows) == 1
     assert len(shelf.said) == 2
 
