@@ -86,9 +86,12 @@ class Backend(Protocol):
     the others. `cancelled` is asked between tokens: True abandons the work (empty answers).
     """
 
-    model: str
-    model_hash: str
-    adapter_hash: str
+    @property
+    def model(self) -> str: ...
+    @property
+    def model_hash(self) -> str: ...
+    @property
+    def adapter_hash(self) -> str: ...
 
     def count_tokens(self, text: str) -> int: ...
 
@@ -111,7 +114,8 @@ class Service(Protocol):
     most urgent goes next.
     """
 
-    capacity: int
+    @property
+    def capacity(self) -> int: ...
 
     def start(self, request: Request, done: Done) -> Cancel:
         """Begin; returns at once. `done` is called exactly once, from any thread, with an answer
@@ -142,11 +146,3 @@ def open_backend(kind: str, spec: BackendSpec) -> Backend:
             remedy=f"pip install 'daydream-motives[{kind}]', or whatever package provides it",
         ) from exc
     return factory(spec)
-
-
-def open_installed(model: str | None) -> Backend:
-    """The backend of a model of this machine, by name or file; None is the default one."""
-    from daydream_motives.modelstore.store import ModelStore
-
-    kind, spec = ModelStore().spec(model)
-    return open_backend(kind, spec)

@@ -32,7 +32,7 @@ from daydream_motives.engine.compose import (
 from daydream_motives.engine.host import Host, Seat
 from daydream_motives.engine.ledger import Ledger
 from daydream_motives.engine.lockstep import Recorded
-from daydream_motives.engine.opening import opening
+from daydream_motives.engine.opening import installed, opened, opening
 from daydream_motives.engine.scheduler import PATIENCE, Scheduler
 from daydream_motives.engine.snapshot import Snapshot
 from daydream_motives.engine.stats import Stats
@@ -56,10 +56,11 @@ class MotiveEngine:
     """Answers for characters with a backend, or with instinct where there is none.
 
     `backend` is an opened Backend, the name of a registered one with a `spec`, or `instinct` for
-    none; without it this machine's default model is opened when first needed. `seed` and each
-    character's count of decisions seed every choice; `namespace` makes the decisions' ids this
-    engine's own. `recorded` may know an answer already, by the decision's id: a resumed run is not
-    asked twice. Use as a context manager, or call `close`.
+    none; without it this machine's default model is opened when first needed. A model's file is
+    opened in a process of its own unless `worker` is off: whatever happens to it there, the game
+    goes on. `seed` and each character's count of decisions seed every choice; `namespace` makes the
+    decisions' ids this engine's own. `recorded` may know an answer already, by the decision's id: a
+    resumed run is not asked twice. Use as a context manager, or call `close`.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class MotiveEngine:
         lore: Lore | None = None,
         namespace: str | None = None,
         recorded: Recorded | None = None,
+        worker: bool = True,
     ) -> None:
         self.seed = seed
         self.namespace = uuid.uuid4().hex if namespace is None else namespace
@@ -81,9 +83,12 @@ class MotiveEngine:
         self.lore = lore
         self.recorded = recorded
         self._ledger = Ledger(recorder)
-        open, reason = opening(backend, spec, model)
+        self._in_worker = worker
+        open, reason = opening(backend, spec, model, worker=worker)
         self._host = Host(open, owned=not isinstance(backend, Backend), reason=reason)
-        self._live = Scheduler(self._host, self._compose_live, self._make, self._ledger.write)
+        self._live = Scheduler(
+            self._host, self._compose_live, self._put, self._deliver, self._ledger.write
+        )
         self._asked = Asked()
         self._count = TokenCounter()
         self._unmade: deque[Ticket] = deque()
@@ -230,13 +235,10 @@ class MotiveEngine:
         No request is lost, and none is answered by both: what is under way is answered by the old
         one. The future is False where the new one cannot be had; then the old one stays.
         """
-
-        def find() -> tuple[str, BackendSpec]:
-            from daydream_motives.modelstore.store import ModelStore
-
-            return ModelStore().spec(model)
-
-        return self._host.swap(find)
+        worker = self._in_worker
+        return self._host.swap(
+            lambda: installed(model), lambda kind, spec: opened(kind, spec, worker=worker)
+        )
 
     @property
     def stats(self) -> Stats:
@@ -260,16 +262,22 @@ class MotiveEngine:
             backend=seat.backend if seat else None, lately=snapshot.lately, asker=snapshot.asker,
         )  # fmt: skip
 
-    def _make(self, ticket: Ticket, how: Settled) -> Decision:
-        """The decision of a settled ticket; what nobody composed in time is told in haste."""
-        prepared, snapshot = ticket.prepared, ticket.snapshot
-        if prepared is None and snapshot is not None:
-            prepared = self._of_snapshot(ticket, snapshot, snapshot.in_haste(), self._host.seat)
-        assert prepared is not None, "either is kept until this"  # noqa: S101
+    def _put(
+        self, ticket: Ticket, snapshot: Snapshot, how: Settled
+    ) -> tuple[Prepared, RankedPurposes]:
+        """The purposes of a settled ticket; what nobody composed in time is told in haste."""
+        prepared = ticket.prepared or self._of_snapshot(
+            ticket, snapshot, snapshot.in_haste(), self._host.seat
+        )
         seconds = (ticket.answered_at or ticket.submitted_at) - ticket.submitted_at
-        decision = answering.decision(prepared, answering.settled(prepared, how, seconds=seconds))
-        if how.end != "forked":  # the journal is the other process's
-            self._ledger.hold(decision, prepared.situation, wanted=how.end not in _UNWANTED)
+        return prepared, answering.settled(prepared, how, seconds=seconds)
+
+    def _deliver(self, ticket: Ticket, prepared: Prepared, purposes: RankedPurposes) -> Decision:
+        """The decision, on the game's side: its character and its journal are told."""
+        decision = answering.decision(prepared, purposes)
+        end = ticket.settled.end if ticket.settled else "forked"
+        if end != "forked":  # the journal is the other process's
+            self._ledger.hold(decision, prepared.situation, wanted=end not in _UNWANTED)
         return decision
 
     # Lockstep: no clock; see the module of that name

@@ -69,7 +69,7 @@ class Cache:
 
 class Flights:
     """Gives the model what it has room for, the most urgent of `ready` first; `lock` guards both
-    and is held by whoever calls `board` and `waited_for`."""
+    and is held by whoever calls `board` and `waited_for`. `put` puts an answer together."""
 
     def __init__(
         self,
@@ -77,8 +77,10 @@ class Flights:
         lock: threading.Lock,
         ready: Waiting,
         settle: Callable[[Ticket, Settled], bool],
+        put: Callable[[Ticket, Settled], object],
     ) -> None:
-        self._host, self._lock, self._ready, self._settle = host, lock, ready, settle
+        self._host, self._lock, self._ready = host, lock, ready
+        self._settle, self._put = settle, put
         self.count = 0
         self.late_answers = 0
         self._feeding = False
@@ -195,3 +197,6 @@ class Flights:
             else:
                 self._settle(ticket, Settled("failed", answer.reason or "the model said nothing"))
         self.feed()
+        for ticket in tickets:  # here, so that the game's thread finds it done
+            if ticket.settled:
+                self._put(ticket, ticket.settled)

@@ -20,7 +20,6 @@ from daydream_motives.engine.backend import (
     BackendSpec,
     Request,
     Service,
-    open_backend,
 )
 from daydream_motives.engine.compose import identity
 from daydream_motives.engine.threaded import Threaded
@@ -28,6 +27,7 @@ from daydream_motives.errors import DaydreamError
 
 log = logging.getLogger("daydream_motives")
 T = TypeVar("T")
+Find = Callable[[], tuple[str, BackendSpec]]
 CLOSED, FORKED = "the engine is closed", "the engine was made in another process"
 
 
@@ -187,24 +187,27 @@ class Host:
         if free:
             self._end(seat)
 
-    def swap(self, find: Callable[[], tuple[str, BackendSpec]]) -> Future[bool]:
+    def swap(self, find: Find, open: Callable[[str, BackendSpec], Backend]) -> Future[bool]:
         """Have another model take over: requests in hand are answered by the old one, the next by
-        the new one. False where it cannot be had, which is logged: then the old one stays."""
+        the new one. False where it cannot be had, which is logged: then the old one stays.
+
+        A backend that can change its model does so itself; else `open` gives a new one.
+        """
         try:
-            return self._mover.submit(self._swap, find)
+            return self._mover.submit(self._swap, find, open)
         except RuntimeError:
             done: Future[bool] = Future()
             done.set_result(False)
             return done
 
-    def _swap(self, find: Callable[[], tuple[str, BackendSpec]]) -> bool:
+    def _swap(self, find: Find, open: Callable[[str, BackendSpec], Backend]) -> bool:
         old = self.ready()
         try:
             kind, spec = find()
             if old and (within := getattr(old.backend, "swap", None)):
                 taken = within(kind, spec)
                 return (taken.result() if isinstance(taken, Future) else taken) is not False
-            backend = open_backend(kind, spec)
+            backend = open(kind, spec)
         except DaydreamError as exc:
             log.warning("no new model: %s To mend it: %s", exc.message, exc.remedy)
             return False

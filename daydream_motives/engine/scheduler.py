@@ -28,17 +28,19 @@ from daydream_motives.engine.snapshot import Snapshot
 from daydream_motives.engine.stats import Stats, Tally
 from daydream_motives.engine.ticket import Settled, Ticket
 from daydream_motives.engine.urgency import Waiting, level, urgency
-from daydream_motives.motives.purposes import Decision
+from daydream_motives.motives.purposes import Decision, RankedPurposes
 
 log = logging.getLogger("daydream_motives")
 LIMIT = 4096  # requests that wait
 PATIENCE = 0.25  # seconds without a pump, after which the engine composes what is asked for itself
+_BREATH = 0.0005  # seconds between two things that a thread of ours does
 _LOOK = 0.02  # seconds between two looks for room with the model, where nobody pumps
 _GRACE = 2.0  # seconds that the model may go on with what nobody waits for any more
 _UNSEEN, _UNPUMPED = 16_384, 1_024  # answers kept for a pump, and where no pump seems to come
 
 Compose = Callable[[Ticket, Snapshot, Seat | None], Prepared]
-Make = Callable[[Ticket, Settled], Decision]
+Put = Callable[[Ticket, Snapshot, Settled], tuple[Prepared, RankedPurposes]]
+Deliver = Callable[[Ticket, Prepared, RankedPurposes], Decision]
 
 
 class Scheduler:
@@ -49,12 +51,14 @@ class Scheduler:
         self,
         host: Host,
         compose: Compose,
-        make: Make,
+        put: Put,
+        deliver: Deliver,
         write: Callable[[Decision], None],
         *,
         limit: int = LIMIT,
     ) -> None:
-        self._host, self._compose_it, self._make, self._write = host, compose, make, write
+        self._host, self._compose_it, self._put = host, compose, put
+        self._deliver, self._write = deliver, write
         self._limit = limit
         self._lock = threading.Lock()
         self._numbers = count(1)
@@ -62,14 +66,15 @@ class Scheduler:
         self._latest: dict[str, Ticket] = {}
         self._since: dict[str, float] = {}  # character -> when a model last answered it
         self._waiting, self._ready = Waiting(), Waiting()  # before and after composing
-        self._flights = Flights(host, self._lock, self._ready, self._settle)
+        self._flights = Flights(host, self._lock, self._ready, self._settle, self._put_together)
         self._answered: deque[Ticket] = deque(maxlen=_UNSEEN)
         self._tally = Tally()
         self._pumped = float("-inf")
         self._cost = 0.0  # seconds that composing takes, as a moving mean
         self._deadlines: Alarm[Ticket | Flight] = Alarm(self._due, _over, "daydream-deadlines")
-        self._hands: Alarm[None] = Alarm(self._help, bool, "daydream-compose")
+        self._hands: Alarm[Callable[[], None]] = Alarm(self._lend, _never, "daydream-hands")
         self._helping = False
+        self._late: deque[Ticket] = deque()  # settled, and nobody put an answer together yet
         for alarm in (self._deadlines, self._hands):  # an engine may be dropped without `close`
             weakref.finalize(self, alarm.end)
         host.changed = self._flights.feed
@@ -107,7 +112,7 @@ class Scheduler:
                 if len(self._waiting) + len(self._ready) > self._limit:
                     self._make_room(ticket.submitted_at)
         if past:
-            self._settle(ticket, Settled("late", ticket.late))
+            self._settle(ticket, Settled("late", ticket.late(not self._host.settled)))
         elif self._host.closed:
             self._settle(ticket, Settled("closed", CLOSED))
         elif ticket.aim is not None:
@@ -159,7 +164,7 @@ class Scheduler:
     def look_after(self, ticket: Ticket, now: float) -> None:
         if ticket.prepared is None and not self._helping and now - self._pumped > PATIENCE:
             self._helping = True
-            self._host.then(lambda: self._hands.set(0.0, None))
+            self._host.then(lambda: self._hands.set(0.0, self._help))
 
     def cancel(self, ticket: Ticket) -> None:
         if self._host.forked:
@@ -172,13 +177,22 @@ class Scheduler:
     def decision(self, ticket: Ticket, *, waited: bool = False) -> Decision:
         settled = ticket.settled
         assert settled is not None, "the caller looked"  # noqa: S101 - not a user's mistake
+        prepared, purposes = self._put_together(ticket, settled)
         with ticket.lock:
             if ticket.made is None:
-                ticket.made = self._make(ticket, settled)
-                ticket.snapshot = ticket.prepared = None
+                ticket.made = self._deliver(ticket, prepared, purposes)
         if waited:
             self._write(ticket.made)
         return ticket.made
+
+    def _put_together(self, ticket: Ticket, settled: Settled) -> tuple[Prepared, RankedPurposes]:
+        """The purposes of a settled request; whoever comes first makes them, in any thread."""
+        with ticket.lock:
+            if ticket.put is None:
+                assert ticket.snapshot is not None, "kept until this"  # noqa: S101
+                ticket.put = self._put(ticket, ticket.snapshot, settled)
+                ticket.snapshot = ticket.prepared = None
+            return ticket.put
 
     def forked(self) -> bool:
         return self._host.forked
@@ -249,15 +263,30 @@ class Scheduler:
             self._flights.leave(ticket.character, but=prepared.question)
             self._flights.feed()
 
-    def _help(self, _: None) -> None:
-        """In a thread of ours, in a game that does not pump: compose what the model needs next."""
+    # What a thread of ours does while the game is busy with other things
+
+    def _lend(self, work: Callable[[], None]) -> None:
+        work()
+        time.sleep(_BREATH)  # the game goes first wherever it waits for the interpreter
+
+    def _help(self) -> None:
+        """In a game that does not pump: compose what the model needs next."""
         if ticket := self._next():
             self._compose(ticket)
         now = time.monotonic()
-        if self._helping and len(self._waiting) and now - self._pumped > PATIENCE:
-            self._hands.set(now if ticket else now + _LOOK, None)
+        if len(self._waiting) and now - self._pumped > PATIENCE:
+            self._hands.set(now if ticket else now + _LOOK, self._help)
         else:
             self._helping = False
+
+    def _catch_up(self) -> None:
+        """Put an answer together that its deadline left to instinct."""
+        with suppress(IndexError):
+            ticket = self._late.popleft()
+            if ticket.settled:
+                self._put_together(ticket, ticket.settled)
+            if self._late:
+                self._hands.set(0.0, self._catch_up)
 
     # Ends
 
@@ -280,10 +309,13 @@ class Scheduler:
     def _due(self, thing: Ticket | Flight) -> None:
         if isinstance(thing, Flight):
             self._flights.leave(thing.character, only=thing)
-        elif self._settle(thing, Settled("late", thing.late)) and (
-            flight := self._flights.of(thing)
-        ):  # whoever asks the same again may find the answer; but not for ever
-            self._deadlines.set(time.monotonic() + _GRACE, flight)
+        elif self._settle(thing, Settled("late", thing.late(not self._host.settled))):
+            self._late.append(thing)
+            if len(self._late) == 1:
+                self._hands.set(0.0, self._catch_up)
+            # Whoever asks the same again may find the answer; but not for ever.
+            if flight := self._flights.of(thing):
+                self._deadlines.set(time.monotonic() + _GRACE, flight)
 
     def _drop(self, ticket: Ticket, settled: Settled) -> None:
         """Settle a request that may be in line."""
@@ -306,3 +338,7 @@ class Scheduler:
 
 def _over(thing: Ticket | Flight) -> bool:
     return thing.landed if isinstance(thing, Flight) else thing.settled is not None
+
+
+def _never(_: object) -> bool:
+    return False

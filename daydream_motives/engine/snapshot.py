@@ -17,6 +17,7 @@ from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import Relationship, RelationshipGraph
 from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.instinct import instinct
+from daydream_motives.motives.purposes import RANKS
 from daydream_motives.motives.situation import Entity, Situation
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Snapshot:
             now=situation.time,
             limit=_NEAREST,
         )
-        spare = instinct(self.sheet, situation, needs=self.needs, ties=ties)
+        spare = instinct(self.sheet, situation, needs=self.needs, ties=ties, limit=RANKS)
         said = "\n".join(spare)
         around = [*situation.present, *situation.things, *situation.nearby]
         named = {entity.id: entity for entity in around if entity.name in said}

@@ -15,7 +15,7 @@ from daydream_motives.engine.compose import Identity, Prepared
 from daydream_motives.engine.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from daydream_motives.motives.purposes import Decision
+    from daydream_motives.motives.purposes import Decision, RankedPurposes
 
 _RESERVE, _SHARE = 0.002, 0.1  # of a deadline, to put the answer together: seconds, at most a tenth
 End = Literal[
@@ -66,7 +66,8 @@ class Ticket:
     __slots__ = (
         "__weakref__", "_clerk", "_limit_ms", "_settled", "_waiters", "aim", "answered_at",
         "character",
-        "deadline", "lock", "made", "number", "prepared", "priority", "since",
+        "deadline", "lock", "made", "number", "prepared", "priority", "put",
+        "since",
         "snapshot", "submitted_at", "tries",
     )  # fmt: skip
 
@@ -95,6 +96,7 @@ class Ticket:
         self.snapshot: Snapshot | None = snapshot
         self.tries = tries
         self.prepared: Prepared | None = None
+        self.put: tuple[Prepared, RankedPurposes] | None = None
         self.made: Decision | None = None
         self.answered_at: float | None = None
         self.lock = threading.Lock()
@@ -189,10 +191,10 @@ class Ticket:
         """How it ended, or None; does not look at the clock."""
         return self._settled
 
-    @property
-    def late(self) -> str:
+    def late(self, loading: bool) -> str:
         """What is said of it where the model did not answer in time."""
         stage = "" if self.prepared else "; nobody had the time to compose its context"
+        stage = "; the model is still loading" if loading else stage
         return f"no answer within {self._limit_ms:g} ms{stage}"
 
     def _look(self, now: float) -> None:

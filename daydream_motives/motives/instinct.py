@@ -7,7 +7,8 @@ a sentence about this character with a reason in it. Knows nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from daydream_motives.characters.relationships import Tie
 from daydream_motives.characters.sheet import CharacterSheet
@@ -33,21 +34,17 @@ def instinct(
     *,
     needs: Mapping[str, float] | None = None,
     ties: Sequence[Tie] = (),
+    limit: int = 3 * RANKS,
 ) -> list[str]:
-    """At least three distinct purposes, most pressing first; the same inputs give the same."""
+    """At least three distinct purposes, at most `limit` (3 or more), most pressing first; the same
+    inputs give the same."""
     words = Words(sheet.subject, sheet.short_name)
     name = sheet.short_name
-    ranked: list[tuple[float, str]] = []
+    ranked: list[tuple[float, str, str]] = []
 
     def want(weight: float, act: str, why: str) -> None:
-        forms = {
-            "{them}": words.object, "{they}": _they(words), "{does}": words.verb("does"),
-        }  # fmt: skip
-        for mark, form in forms.items():
-            why = why.replace(mark, form)
         if why.strip() and act.strip():
-            rest = sentence(f"wants to {act}, because {why}")
-            ranked.append((weight, f"{name} w{rest[1:]}"))
+            ranked.append((weight, act, why))
 
     here = {entity.id for entity in situation.present}
     events = [text for text in situation.happened if not text.startswith(f"{name} ")]
@@ -71,16 +68,34 @@ def instinct(
     want(0.15, "watch what goes on and wait", "there is nothing that cannot wait")
     want(0.12, "go for a walk", "moving helps {them} think")
     want(0.11, "put things in order", "something was left undone")
-    ranked.sort(key=lambda item: (-item[0], item[1]))
     chosen: list[str] = []
-    for _, text in ranked:
-        if len(chosen) == RANKS * 3:
-            break
+    texts = _told(ranked, words, name)
+    passed = []
+    for text in texts:
         if all(alike(text, other) < NEAR_DUPLICATE for other in chosen):
             chosen.append(text)
+            if len(chosen) == limit:
+                break
+        else:
+            passed.append(text)
     # A name made of many words can make everything look alike: then different is enough.
-    spare = [text for _, text in ranked if text not in chosen]
-    return (chosen + spare[: max(0, RANKS - len(chosen))])[: RANKS * 3]
+    spare = [text for text in dict.fromkeys(passed) if text not in chosen]
+    return chosen + spare[: max(0, RANKS - len(chosen))]
+
+
+def _told(ranked: Sequence[tuple[float, str, str]], words: Words, name: str) -> Iterator[str]:
+    """What is wanted as sentences, most pressing first; put in words one by one, for often the
+    first three are all that is needed."""
+    forms = {"{them}": words.object, "{they}": _they(words), "{does}": words.verb("does")}
+
+    def said(act: str, why: str) -> str:
+        if "{" in why:
+            for mark, form in forms.items():
+                why = why.replace(mark, form)
+        return f"{name} w{sentence(f'wants to {act}, because {why}')[1:]}"
+
+    for _, equal in groupby(sorted(ranked, key=lambda w: -w[0]), key=lambda w: w[0]):
+        yield from sorted(said(act, why) for _, act, why in equal)
 
 
 def _they(words: Words) -> str:
