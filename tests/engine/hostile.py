@@ -42,6 +42,9 @@ class Named(ScriptedBackend):
     def misbehave(self, cancelled: Callable[[], bool]) -> Any:
         """What the bad word does."""
 
+    def close(self) -> None:
+        print(f"closed {self.model}", file=sys.stderr, flush=True)
+
 
 class Slow(Named):
     def decide_many(self, requests: Sequence[Request], cancelled: Any = None) -> list[Answer]:

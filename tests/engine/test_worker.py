@@ -141,6 +141,7 @@ def test_cancelled_before_during_and_after() -> None:
     waiting[-1]()
     eventually(lambda: answers.got[4])
     assert not answers.got[0]
+    assert len(worker._supervisor.desk._sent) == worker.capacity == 2
     during()
     got = answers.wait()
     assert got[4].reason == "cancelled"

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from workers import HOSTILE, QUICK, Answers, alive, eventually, fake, hostile, request
+from workers import HOSTILE, QUICK, Answers, alive, environment, eventually, fake, hostile, request
 
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.engine.worker import Limits, WorkerBackend
@@ -60,6 +60,18 @@ def test_killed_at_any_moment_nothing_is_lost_or_answered_twice(seed: int) -> No
     assert sum(bool(answer.drafts) for answer in got) > number / 2
     worker.close()
     answers.wait(0)
+
+
+@posix
+def test_what_was_under_way_is_put_to_the_next_worker() -> None:
+    worker, answers = hostile("steady", parallel=3), Answers()
+    worker.wait()
+    for seed in range(5):
+        answers.ask(worker, seed, "Bad")
+    time.sleep(0.3)
+    kill(worker)
+    assert all(answer.drafts for answer in answers.wait())
+    worker.close()
 
 
 @pytest.mark.parametrize(
@@ -157,9 +169,8 @@ def test_a_game_that_was_stopped_does_not_blame_the_worker(tmp_path: Path) -> No
         "print(bool(worker.decide_many([request()])[0].drafts), worker.pid, flush=True)\n"
         "worker.close()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     with subprocess.Popen(
-        [sys.executable, str(game)], env=environment, text=True,
+        [sys.executable, str(game)], env=environment(), text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout

@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from workers import alive, eventually
+from workers import alive, environment, eventually
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals and forks")
-HERE = Path(__file__).parent
 BEGIN = """
 import os, signal, sys, time
 from workers import Answers, hostile, request
@@ -32,10 +31,9 @@ def game(
     """A game that has a worker and then runs `code`; its process, and the worker's id."""
     script = folder / "game.py"
     script.write_text(BEGIN.replace("KIND", repr(kind)) + code)
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", str(script)],
-        env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout
         pid = int(process.stdout.readline())
@@ -91,7 +89,7 @@ def test_a_game_that_was_killed_and_left_children_holding_its_pipes(tmp_path: Pa
 
 
 def test_a_worker_notices_that_its_parent_changed(tmp_path: Path) -> None:
-    """Where the kernel does not end it and its input stays open: it looks for itself."""
+    """Where the kernel does not end it and its pipes stay open: it looks for itself."""
     launcher = tmp_path / "launcher.py"
     launcher.write_text(
         "from daydream_motives.engine import worker_main\n"
@@ -100,19 +98,21 @@ def test_a_worker_notices_that_its_parent_changed(tmp_path: Path) -> None:
     )
     parent = tmp_path / "parent.py"
     parent.write_text(
-        "import os, subprocess, sys, time\n"
-        f"worker = subprocess.Popen([sys.executable, {str(launcher)!r}], stdin=0, stderr=2,\n"
-        "    stdout=subprocess.PIPE)\n"
-        "worker.stdout.readline()\n"
+        "import subprocess, sys, time\n"
+        f"output = open({str(tmp_path / 'said')!r}, 'wb')\n"
+        f"worker = subprocess.Popen([sys.executable, {str(launcher)!r}], stdin=0, stdout=output)\n"
         "print(worker.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
+    said = tmp_path / "said"
+    said.touch()
     read, write = os.pipe()  # the input that stays open
     with subprocess.Popen(
         [sys.executable, str(parent)], stdin=read, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         pid = int(process.stdout.readline())
+        eventually(lambda: said.read_bytes().count(b"beat") > 1)
         running = alive(pid)
         process.kill()
         process.wait()

@@ -53,7 +53,10 @@ def test_under_load_no_request_is_lost_and_each_has_one_writer() -> None:
     worker.close()
 
 
-def test_the_first_goes_on_while_the_second_loads_and_is_closed_when_it_is_done() -> None:
+def test_the_first_goes_on_while_the_second_loads_and_is_closed_when_it_is_done(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "daydream_motives.worker")
     worker, answers = hostile("hangs", "old"), Answers()
     worker.wait()
     swapped = worker.swap("slow to open", spec("0.5"))
@@ -63,8 +66,11 @@ def test_the_first_goes_on_while_the_second_loads_and_is_closed_when_it_is_done(
     answers.ask(worker, 1)
     eventually(lambda: answers.got[1])
     assert not answers.got[0]  # the old one still works on it, beside the new one
+    assert "closed old" not in caplog.text
     stuck()
     answers.wait()
+    eventually(lambda: "closed old" in caplog.text)
+    assert "closed 0.5" not in caplog.text
     assert writers(answers) == ["old", "0.5"]
     worker.close()
 

@@ -56,6 +56,12 @@ def fake(
     )
 
 
+def environment() -> dict[str, str]:
+    """For programs that import what the tests import."""
+    path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
 class Answers:
     """Collects answers and counts how often each request got one."""
 
