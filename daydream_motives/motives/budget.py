@@ -17,7 +17,11 @@ SCAFFOLD = (f'{{"{FIELDS[0]}": "', *(f'", "{field}": "' for field in FIELDS[1:])
 
 @dataclass(slots=True)
 class Part:
-    """One piece of a context; `short` is what is told where there is no room for all of it."""
+    """One piece of a context.
+
+    `short` is told where there is no room for all of it; `within` is the key of a piece that, told
+    in full, makes this one superfluous.
+    """
 
     field: int
     kind: str
@@ -29,6 +33,7 @@ class Part:
     status: str = "kept"
     reason: str = ""
     short: str = ""
+    within: str = ""
 
 
 def rough_count(text: str) -> int:
@@ -55,10 +60,13 @@ def fit(pieces: list[Part], room: int, count: CountTokens) -> int:
             piece.status = piece.status if piece.status == "dropped" else "shortened"
             piece.reason = piece.reason or "too long"
         piece.tokens = _tokens(piece, count)
-    order = sorted(
-        (p for p in pieces if p.status != "dropped"),
-        key=lambda p: (not p.essential, -p.priority, p.field, p.key),
-    )
+    others = {piece.key: piece for piece in pieces}
+
+    def rank(p: Part) -> tuple[bool, float, bool, int, str]:
+        weight = min(p.priority, others[p.within].priority) if p.within else p.priority
+        return not p.essential, -weight, bool(p.within), p.field, p.key
+
+    order = sorted((p for p in pieces if p.status != "dropped"), key=rank)
     essential = [piece for piece in order if piece.essential]
     share = max(8, room // max(1, len(essential)))
     for piece in essential:
@@ -66,6 +74,9 @@ def fit(pieces: list[Part], room: int, count: CountTokens) -> int:
             _shorten_to(piece, share, count)
     left = room
     for piece in order:
+        if piece.within and others[piece.within].status == "kept":
+            piece.status, piece.reason = "dropped", f"told with the {others[piece.within].kind}"
+            continue
         if piece.tokens > left and piece.short:
             piece.text, piece.status, piece.reason = piece.short, "shortened", _TOO_LONG
             piece.tokens = _tokens(piece, count)

@@ -298,7 +298,7 @@ def _known(
     ties: Sequence[Tie],
 ) -> list[Part]:
     pieces = []
-    said = [_last(tie) for tie in ties if _near(tie, situation)]
+    near = sorted((t for t in ties if _near(t, situation)), key=lambda t: (-t.weight, t.person.id))
     for memory in {m.text: m for m in reversed(memories)}.values():
         pieces.append(
             Part(3, "memory", f"memory:{memory.text}", sentence(memory.text), 4 + 4 * memory.weight,
@@ -306,8 +306,8 @@ def _known(
         )  # fmt: skip
         if any(_told(text, memory) for text in situation.happened):
             pieces[-1].status, pieces[-1].reason = "dropped", "it has just happened"
-        elif any(_told(text, memory) for text in said):
-            pieces[-1].status, pieces[-1].reason = "dropped", "told with the relationship"
+        elif holder := next((tie for tie in near if _told(_last(tie), memory)), None):
+            pieces[-1].within = f"person:{holder.person.id}"
     text = touched(situation, ties)
     for note in sorted(lore, key=lambda n: (-n.priority, n.id, n.text, n.keys)):
         hits = [key for key in note.keys if mentions(text, key)]

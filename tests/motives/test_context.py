@@ -14,7 +14,12 @@ from motive_strategies import quarters
 from daydream_motives.characters.character import Character
 from daydream_motives.characters.lore import Lore, Note
 from daydream_motives.characters.person import Person
-from daydream_motives.characters.relationships import Relationship, RelationshipGraph, Tie
+from daydream_motives.characters.relationships import (
+    Relationship,
+    RelationshipEvent,
+    RelationshipGraph,
+    Tie,
+)
 from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.errors import RelationshipError
@@ -154,6 +159,19 @@ def test_a_tie_to_someone_here_is_told_in_short_before_it_is_left_out() -> None:
     assert context.background == "Karl Prado is her parent. She feels deep distrust."
     assert status(context, "person:karl") == ("shortened", "too long for the budget")
     assert told(ties=[karl], budget=120).background == ""
+
+
+def test_a_memory_is_left_to_the_tie_only_where_the_tie_tells_it() -> None:
+    here = {"present": [{"id": "karl", "name": "Karl Prado"}]}
+    met = RelationshipEvent(kind="met", text="Karl sold the boat")
+    memories = [Recollection("Yesterday: Karl sold the boat.", 0.9)]
+    key = "memory:Yesterday: Karl sold the boat."
+    for story, found in (("He raised her", "dropped"), (LONG, "kept")):
+        karl = tie("Karl Prado", kinds="parent", story=story, history=(met,))
+        context = told(situation=here, ties=[karl], recollections=memories, budget=150)
+        assert context.background.count("Karl sold the boat") == 1
+        assert status(context, key)[0] == found
+    assert status(context, "person:karl")[0] == "shortened"
 
 
 def test_each_piece_is_counted_by_itself_and_never_the_whole() -> None:
