@@ -36,7 +36,7 @@ from daydream_motives.engine.opening import installed, opened, opening
 from daydream_motives.engine.scheduler import PATIENCE, Scheduler
 from daydream_motives.engine.snapshot import Snapshot
 from daydream_motives.engine.stats import Stats
-from daydream_motives.engine.ticket import Settled, Ticket
+from daydream_motives.engine.ticket import Settled, Ticket, results
 from daydream_motives.errors import DaydreamError
 from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext
 from daydream_motives.motives.instinct import instinct
@@ -215,12 +215,7 @@ class MotiveEngine:
         if deadline_ms is None:
             return self.decide_many(asked)
         tickets = [self.submit(*one, deadline_ms=deadline_ms) for one in asked]
-        try:
-            return [ticket.result() for ticket in tickets]
-        except BaseException:  # Ctrl-C: nobody wants the rest any more
-            for ticket in tickets:
-                ticket.cancel()
-            raise
+        return results(tickets)
 
     def forget(self, character: Character | str) -> None:
         """A character (or its id) is deleted: what it asked is settled, and no more is kept of it.

@@ -36,7 +36,8 @@ PATIENCE = 0.25  # seconds without a pump, after which the engine composes what 
 _BREATH = 0.0005  # seconds between two things that a thread of ours does
 _LOOK = 0.02  # seconds between two looks for room with the model, where nobody pumps
 _GRACE = 2.0  # seconds that the model may go on with what nobody waits for any more
-_UNSEEN, _UNPUMPED = 16_384, 1_024  # answers kept for a pump, and where no pump seems to come
+_UNSEEN = 16_384  # answers kept for the next pump,
+_UNPUMPED, _UNPUMPED_FOR = 1_024, 10.0  # and where none came for so many seconds
 
 Compose = Callable[[Ticket, Snapshot, Seat | None], Prepared]
 Put = Callable[[Ticket, Snapshot, Settled], tuple[Prepared, RankedPurposes]]
@@ -70,6 +71,7 @@ class Scheduler:
         self._answered: deque[Ticket] = deque(maxlen=_UNSEEN)
         self._tally = Tally()
         self._pumped = float("-inf")
+        self._made = time.monotonic()
         self._cost = 0.0  # seconds that composing takes, as a moving mean
         self._deadlines: Alarm[Ticket | Flight] = Alarm(self._due, _over, "daydream-deadlines")
         self._hands: Alarm[Callable[[], None]] = Alarm(self._lend, _never, "daydream-hands")
@@ -302,7 +304,7 @@ class Scheduler:
         self._tally.count(settled.end, at - ticket.submitted_at)
         if settled.end != "forgotten":
             self._answered.append(ticket)
-        if len(self._answered) > _UNPUMPED and at - self._pumped > 10:
+        if len(self._answered) > _UNPUMPED and at - max(self._pumped, self._made) > _UNPUMPED_FOR:
             self._answered.popleft()
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -179,6 +179,11 @@ class Ticket:
         """The game does not want it any more: instinct answers, unless there is an answer."""
         self._clerk.cancel(self)
 
+    def hurry(self) -> None:
+        """Somebody is going to wait: have it composed now, or as soon as a model is there."""
+        if not self.done:
+            self._clerk.hurry(self)
+
     def settle(self, settled: Settled, at: float) -> None:
         """Keep the answer and wake whoever waits; for the engine, which calls it once."""
         self.answered_at = at
@@ -200,3 +205,15 @@ class Ticket:
     def _look(self, now: float) -> None:
         if (self.aim is not None and now >= self.aim) or self._clerk.forked():
             self._clerk.overdue(self)
+
+
+def results(tickets: Sequence[Ticket]) -> list[Decision]:
+    """All decisions, waited for together; whoever is interrupted wants none of them any more."""
+    try:
+        for ticket in tickets:
+            ticket.hurry()
+        return [ticket.result() for ticket in tickets]
+    except BaseException:
+        for ticket in tickets:
+            ticket.cancel()
+        raise
