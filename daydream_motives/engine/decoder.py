@@ -88,18 +88,22 @@ class Shelf:
 
 
 class Lane:
-    """Up to `slots` jobs being written and one being read; `take` gives the next one, if any."""
+    """Up to `slots` jobs being written and one being read; `take` gives the next one, if any.
+
+    `sequences` are one more than slots, and at least three.
+    """
 
     def __init__(
         self,
         sequences: Sequences,
+        slots: int,
         shelf: Shelf,
         shared: Sequence[int],
         take: Callable[[], Job | None],
     ) -> None:
         self.sequences, self.shelf, self.shared, self._take = sequences, shelf, shared, take
-        self.slots = sequences.count - 1
-        self._desk = self.slots  # the sequence in which a prompt is read
+        self._desk = sequences.count - 1  # the sequence in which a prompt is read
+        self.slots = slots
         self._reading: Job | None = None
         self._writing: list[Job] = []  # each in the sequence of its index, without gaps
 
@@ -206,7 +210,12 @@ class Lane:
             job.length = start + 1
         if not rows:
             return
-        logits = self.sequences.feed_each(rows)
+        if len(rows) == 1:
+            # A token that decodes alone takes another path through the matrices, with other
+            # rounding: the answer would depend on who is there. So it gets company.
+            self.sequences.cut(1, 0)
+            rows.append((1, 0, rows[0][2]))
+        logits = self.sequences.feed_each(rows)[: len(self._writing)]
         ended = [job for job, row in zip(self._writing, logits, strict=True) if job.advance(row)]
         for job in ended:
             self._leave(job)

@@ -93,8 +93,8 @@ class LlamaBackend:
             slots = -(-spec.parallel // lanes) if spec.parallel else slots
             shelf = Shelf(_SHEETS)
             for index in range(lanes):
-                sequences = _sequences(self.llm, spec, slots + 1, self.threads)
-                self._lanes.append(Lane(sequences, shelf, self.shared, self._taker(index)))
+                sequences = _sequences(self.llm, spec, max(slots, 2) + 1, self.threads)
+                self._lanes.append(Lane(sequences, slots, shelf, self.shared, self._taker(index)))
         except BackendError:
             self._free()
             raise

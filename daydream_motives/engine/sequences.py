@@ -155,7 +155,7 @@ class Sequences:
 
 
 def _bytes(data: NDArray[np.uint8]) -> ctypes.Array[ctypes.c_uint8]:
-    return (ctypes.c_uint8 * len(data)).from_buffer(memoryview(data))
+    return (ctypes.c_uint8 * len(data)).from_buffer(data.data)
 
 
 def _free(batch: object, context: object) -> None:
