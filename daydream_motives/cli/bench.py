@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from daydream_motives.cli.bench_engine import bench_engine
+from daydream_motives.cli.bench_deadlines import bench_deadlines
+from daydream_motives.cli.bench_engine import COMMANDS
 from daydream_motives.cli.common import json_option, seed_option
 
 
@@ -17,7 +18,9 @@ def bench() -> None:
     """Measure this machine."""
 
 
-bench.add_command(bench_engine)
+for command in COMMANDS:
+    bench.add_command(command)
+bench.add_command(bench_deadlines)
 
 
 @bench.command("scale")

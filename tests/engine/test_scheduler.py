@@ -266,12 +266,13 @@ def test_a_pump_composes_one_whatever_the_budget_and_no_more_than_the_model_need
 
 
 def test_ten_thousand_requests_in_one_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock(monkeypatch)
     engine, model = engine_by_hand(capacity=4)
     with engine:
         sheet = someone(engine).sheet
         crowd = [Character(sheet, id=f"n{n}") for n in range(10_000)]
-        tickets = [engine.submit(one, priority=2 if n % 2 else 1) for n, one in enumerate(crowd)]
+        with monkeypatch.context() as patch:
+            clock(patch)
+            tickets = [engine.submit(c, priority=2 if n % 2 else 1) for n, c in enumerate(crowd)]
         stats = engine.stats
         assert stats.submitted == 10_000
         assert stats.answered == {"crowded": 10_000 - scheduler.LIMIT}
