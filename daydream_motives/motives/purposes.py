@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 
 from daydream_motives.characters.files import validated
 from daydream_motives.characters.sheet import Strict, Text, first_name
@@ -333,27 +333,30 @@ def closest_verb(text: str, verbs: Sequence[Verb], own_name: str = "") -> str | 
     lowered = text.casefold()
     for name in (own_name.casefold(), own_name.split(" ")[0].casefold()):
         lowered = lowered.removeprefix(name) if name else lowered
+    if not verbs:
+        return None
+    pattern, words = _forms(tuple((verb.name, *verb.words) for verb in verbs))
     # A verb's place matters: what comes first is what is done.
-    match = _forms(tuple((verb.name, *verb.words) for verb in verbs)).search(lowered)
-    if match:
+    if match := pattern.search(lowered):
         return verbs[(match.lastindex or 1) - 1].name
-    near = [
-        max(fuzz.ratio(word.casefold(), lowered) for word in (verb.name, *verb.words))
-        for verb in verbs
-    ]
-    return verbs[near.index(max(near))].name if near else None
+    _, _, nearest = process.extractOne(lowered, [word for _, word in words], scorer=fuzz.ratio)
+    return verbs[words[nearest][0]].name
 
 
 @lru_cache(maxsize=256)
-def _forms(verbs: tuple[tuple[str, ...], ...]) -> re.Pattern[str]:
-    """Finds the first word of any of the verbs, in its forms; the group's number is the verb's."""
+def _forms(
+    verbs: tuple[tuple[str, ...], ...],
+) -> tuple[re.Pattern[str], tuple[tuple[int, str], ...]]:
+    """What finds the first word of any of the verbs, in its forms (the group's number is the
+    verb's), and all words with the index of their verb."""
+    words = [[word.casefold() for word in forms] for forms in verbs]
     groups = []
-    for words in verbs:
-        lowered = [word.casefold() for word in words]
+    for lowered in words:
         stems = (w[:-1] if len(w) > 3 and w.endswith("e") else w for w in lowered)
         groups.append("|".join(map(re.escape, stems)))
     joined = "|".join(f"({group})(?:e|s|es|ed|d|ing|n|en)?(?!\\w)" for group in groups)
-    return re.compile(rf"(?<!\w)(?:{joined})" if groups else "(?!)")
+    flat = tuple((index, word) for index, forms in enumerate(words) for word in forms)
+    return re.compile(rf"(?<!\w)(?:{joined})"), flat
 
 
 def _clean(text: str) -> str:
