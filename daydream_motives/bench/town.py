@@ -5,20 +5,26 @@ Knows no model: what a context costs in tokens is counted by a function that is 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
+from daydream_motives.characters.character import Character
 from daydream_motives.characters.person import Person
+from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.engine.backend import Answer, BackendSpec, Request
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.engine.scripted import ScriptedBackend
 from daydream_motives.errors import SettingsError
 from daydream_motives.motives.budget import CountTokens
+from daydream_motives.motives.situation import Situation
 from daydream_motives.settings import shipped
 from daydream_motives.simulation.runner import Simulation
 from daydream_motives.simulation.world import World
 
 _MOST_DAYS = 50
+_HOUR = 10
 
 
 def harbour_town() -> World:
@@ -32,7 +38,8 @@ def crowd(world: World, count: int) -> World:
     ids = sorted(world.sheets)
     rounds = -(-count // len(ids))
     names = [{id: id if n == 0 else f"{id}-{n + 1}" for id in ids} for n in range(rounds)]
-    sheets, graph = {}, world.relationships.copy()
+    sheets: dict[str, CharacterSheet] = {}
+    graph = world.relationships.copy()
     for name in names:
         for id in ids:
             if len(sheets) < count:
@@ -78,3 +85,43 @@ def decisions(count: int, tokens: CountTokens, *, seed: int = 1) -> list[Request
             remedy="measure with fewer decisions",
         )
     return listener.requests[:count]
+
+
+_NEWS = (
+    "{who} says that the boat will not be ready in time",
+    "{who} asks for a hand with the ropes",
+    "{who} has heard something about the vote",
+    "{who} walks past without a word",
+    "{who} laughs at something by the water",
+    "{who} wants to know who was at the ice house",
+    "{who} puts a basket down and waits",
+    "{who} has bad news about the nets",
+)
+
+
+class Cast:
+    """People of the town at ten in the morning, each with ever new things happening to it."""
+
+    def __init__(self, engine: MotiveEngine, count: int, *, seed: int = 0) -> None:
+        world = crowd(harbour_town(), count)
+        simulation = Simulation(world, engine, seed=seed)
+        clock = simulation.clock
+        clock.tick = next(t for t in range(clock.ticks_per_day) if clock.at(t).hour == _HOUR)
+        for actor in simulation.actors.values():
+            actor.asleep = False
+            entry = actor.character.sheet.routine_at(clock.now)
+            if entry:
+                actor.character.place = entry.place or actor.character.place
+                actor.character.activity = entry.activity
+        self.people: list[Character] = [a.character for a in simulation.actors.values()]
+        self._faced = [simulation.situation_of(person.id) for person in self.people]
+        self.rng = random.Random(f"cast:{seed}")
+        self._told = [0] * len(self.people)
+
+    def situation(self, index: int) -> Situation:
+        """What the person of this index faces now: never twice the same."""
+        faced, self._told[index] = self._faced[index], self._told[index] + 1
+        others = [entity.name for entity in faced.present] or ["A gull"]
+        news = self.rng.choice(_NEWS).format(who=self.rng.choice(others))
+        time = faced.time and faced.time + timedelta(minutes=3 * self._told[index])
+        return faced.model_copy(update={"happened": (news,), "time": time})

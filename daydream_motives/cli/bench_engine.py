@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from daydream_motives.cli.common import json_option, model_option
+from daydream_motives.cli.common import json_option, model_option, seed_option
 
 
 def _say(text: str) -> None:
@@ -43,3 +43,67 @@ def bench_engine(
         click.echo(json.dumps(found))
     else:
         click.echo(as_text(about, rows))
+
+
+@click.command("frame")
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=20.0, show_default=True,
+              help="Of each phase: engine off, on, and killed.")  # fmt: skip
+@click.option("--storm", type=click.FloatRange(0, 3600), default=60.0, show_default=True,
+              help="Seconds of kills every five seconds at the end; 0: none.")  # fmt: skip
+@click.option("--characters", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 512), default=1, show_default=True)
+@seed_option
+@model_option
+@json_option
+def bench_frame(
+    seconds: float, storm: float, characters: int, threads: int, seed: int, model: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """A small game at 60 frames a second: without the engine, with it, and while it is killed."""
+    from daydream_motives.bench import frame
+
+    found = frame.measure(
+        model, seconds=seconds, storm=storm, characters=characters, threads=threads, seed=seed,
+        say=_say,
+    )  # fmt: skip
+    click.echo(json.dumps(found) if as_json else frame.as_text(found))
+
+
+@click.command("soak")
+@click.option("--minutes", type=click.FloatRange(0.05, 1440), default=20.0, show_default=True)
+@click.option("--characters", type=click.IntRange(1, 10_000), default=200, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 512), default=1, show_default=True)
+@seed_option
+@model_option
+@json_option
+def bench_soak(
+    minutes: float, characters: int, threads: int, seed: int, model: str | None, as_json: bool
+) -> None:
+    """Full load for a long time: memory, stuck requests, latency at the beginning and the end."""
+    from daydream_motives.bench import soak
+
+    found = soak.measure(
+        model, minutes=minutes, characters=characters, threads=threads, seed=seed, say=_say
+    )
+    click.echo(json.dumps(found) if as_json else soak.as_text(found))
+
+
+@click.command("swap")
+@click.option("--to", "second", help="The other model; default: the file as the first one ships.")
+@click.option("--swaps", type=click.IntRange(1, 1000), default=6, show_default=True)
+@click.option("--pause", type=click.FloatRange(0, 600), default=5.0, show_default=True,
+              help="Seconds between two swaps.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 512), default=1, show_default=True)
+@model_option
+@json_option
+def bench_swap(
+    second: str | None, swaps: int, pause: float, threads: int, model: str | None, as_json: bool
+) -> None:
+    """A model replaced by another under load: requests lost, and answers made by both."""
+    from daydream_motives.bench import swap
+
+    found = swap.measure(model, second, swaps=swaps, pause=pause, threads=threads, say=_say)
+    click.echo(json.dumps(found) if as_json else swap.as_text(found))
+
+
+COMMANDS = (bench_engine, bench_frame, bench_soak, bench_swap)
