@@ -189,22 +189,26 @@ class Memory:
         a memory's own (a clock set back) counts as the same moment.
         """
         matches = self._bm25(frozenset(words_of(about)) - frozenset(words_of(ignoring)))
+        hands = _hands(now) if now else None
         found = []
-        for index, lived in enumerate(self._lived):
-            hints, reasons = [matches[index] / (matches[index] + 4)], []
-            if hints[0] >= 0.2:
+        for index, (lived, match) in enumerate(zip(self._lived, matches, strict=True)):
+            touched = match / (match + 4)
+            age = max(_NO_TIME, hands - _hands(lived.at)) if hands and lived.at else _NO_TIME
+            known = lived.source in people or not people.isdisjoint(lived.who)
+            fresh = hands is not None and lived.at is not None and age <= _FRESH
+            if not (touched >= 0.2 or known or fresh):
+                continue
+            hints, reasons = [touched], []
+            if touched >= 0.2:
                 reasons.append("the words touch it")
-            if not people.isdisjoint((*lived.who, lived.source)):
+            if known:
                 hints.append(0.5)
                 reasons.append("someone in it is here or spoken of")
             if place is not None and lived.place == place:
                 hints.append(0.15)
-            age = _age(lived, now)
-            if now is not None and lived.at and age <= _FRESH:
+            if fresh:
                 hints.append(0.5)
                 reasons.append("fresh")
-            if not reasons:
-                continue
             relevance = 1 - math.prod(1 - hint for hint in hints)
             score = _recency(lived, age) * lived.importance * relevance
             if score >= FAINT:
@@ -218,7 +222,10 @@ class Memory:
         if not query or not count:
             return [0.0] * count
         average = sum(len(one.words) for one in self._lived) / count or 1.0
-        found = [[word for word in one.words if word in query] for one in self._lived]
+        found = [
+            () if query.isdisjoint(one.words) else [word for word in one.words if word in query]
+            for one in self._lived
+        ]
         holding = Counter(word for words in found for word in set(words))
         rarity = {
             w: math.log(1 + (count + _SMOOTHING - n + 0.5) / (n + 0.5)) for w, n in holding.items()
@@ -229,9 +236,8 @@ class Memory:
                 scores.append(0.0)
                 continue
             norm = _K1 * (1 - _B + _B * len(one.words) / average)
-            scores.append(
-                sum(rarity[w] * n * (_K1 + 1) / (n + norm) for w, n in Counter(words).items())
-            )
+            often = [(w, words.count(w)) for w in dict.fromkeys(words)]
+            scores.append(sum(rarity[w] * n * (_K1 + 1) / (n + norm) for w, n in often))
         return scores
 
     def worth_telling(
