@@ -22,6 +22,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers GET /v1/models; each POST by the next behaviour, at last by the same for ever."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body go out apart
     server: HostileServer
     asked: dict[str, Any]
 

@@ -6,6 +6,8 @@ import gc
 import json
 import logging
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -53,7 +55,7 @@ from daydream_motives.motives.prompt import PromptStyle
 
 KEY = "sk-0123456789abcdef"
 STYLE = PromptStyle(instructions="Answer in JSON.", opening="{name} wants to")
-QUICK = Limits(connect=1.0, read=0.4, total=1.0, tries=3, pause=0.01)
+QUICK = Limits(connect=2.0, read=1.0, total=3.0, tries=3, pause=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -199,10 +201,10 @@ def test_log_probabilities_that_are_none(tokens: object) -> None:
 # A server that misbehaves: an answer with a reason, a line in the log, and the key in neither
 
 BAD: dict[str, tuple[Behaviour, str, int]] = {
-    "hangs": (hangs, "said nothing for 0.4 s", 1),
-    "hangs in the body": (hangs_in_the_body, "said nothing for 0.4 s", 1),
-    "drips": (drips, "no answer within 1 s", 1),
-    "drips headers": (drips_headers, "no answer within 1 s", 1),
+    "hangs": (hangs, "said nothing for 1 s", 1),
+    "hangs in the body": (hangs_in_the_body, "said nothing for 1 s", 1),
+    "drips": (drips, "no answer within 3 s", 1),
+    "drips headers": (drips_headers, "no answer within 3 s", 1),
     "endless headers": (endless_headers, "connection broke", 3),
     "dies halfway": (dies_halfway, "connection broke", 3),
     "is no web server": (not_http, "connection broke", 3),
@@ -244,7 +246,7 @@ def test_bad_servers(what: str, caplog: pytest.LogCaptureFixture) -> None:
     with hostile(behaviour) as server, backend(server.url) as opened:
         begun = time.monotonic()
         (answer,) = opened.decide_many([request()])
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
         assert len(server.asked) == times
         assert server.sent < 50_000_000
         assert KEY not in repr(opened) + repr(vars(opened)) + repr(vars(opened.server))
@@ -409,6 +411,13 @@ def test_many_at_once_in_order_over_few_connections() -> None:
         assert [re.findall(r"\d+", texts(a)[0]) for a in answers] == [[str(n)] for n in range(24)]
         assert server.most_busy == 4
         assert len(server.ports) <= 5  # one more may have asked for the models' names
+
+
+def test_the_time_in_the_queue_does_not_count() -> None:
+    limits = Limits(read=2.0, total=2.0)
+    with hostile(slow(0.5)) as server, backend(server.url, limits=limits, parallel=1) as opened:
+        answers = opened.decide_many([request(seed) for seed in range(6)])
+    assert [texts(a) for a in answers] == [TEXTS] * 6
 
 
 @pytest.mark.parametrize("behaviour", [hangs, drips, status(503, Retry_After="20")])
@@ -595,3 +604,13 @@ def test_a_server_may_come_later_than_the_game() -> None:
         assert opened.decide_many([request()])[0].drafts == ()
         with hostile(port=port):
             assert texts(opened.decide_many([request()])[0]) == TEXTS
+
+
+def test_a_missing_package_is_named() -> None:
+    code = (
+        "import sys; sys.modules['httpx2'] = None\n"
+        "from daydream_motives.engine.backend import open_backend, BackendSpec\n"
+        "open_backend('remote', BackendSpec('', url='http://127.0.0.1/v1'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'daydream-motives[remote]'" in done.stderr

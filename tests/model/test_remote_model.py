@@ -50,7 +50,7 @@ def request(backend: RemoteBackend, seed: int, budget: int = 400, description: s
 
 
 def test_many_answers_at_once(backend: RemoteBackend) -> None:
-    answers = backend.decide_many([request(backend, seed) for seed in range(6)])
+    answers = backend.decide_many([request(backend, seed) for seed in range(4)])
     assert backend.server.dialect == Dialect()  # llama.cpp takes all that we can ask for
     for answer in answers:
         assert len(answer.drafts) == 3, answer.reason
@@ -67,7 +67,7 @@ def test_many_answers_at_once(backend: RemoteBackend) -> None:
 @pytest.mark.parametrize("form", ["json_schema", "json_object", ""])
 def test_leaner_forms_are_answered_too(backend: RemoteBackend, form: str) -> None:
     backend.server.dialect = Dialect(form, frozenset({"logprobs", "max_tokens"}))
-    answers = backend.decide_many([request(backend, seed) for seed in range(3)])
+    answers = backend.decide_many([request(backend, 1)])
     for answer in answers:  # without a schema a model this small says anything
         assert len(answer.drafts) == 3 or "purposes" in answer.reason
     assert form != "json_schema" or all(answer.drafts for answer in answers)
