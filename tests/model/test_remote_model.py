@@ -50,7 +50,8 @@ def request(backend: RemoteBackend, seed: int, budget: int = 400, description: s
 
 
 def test_many_answers_at_once(backend: RemoteBackend) -> None:
-    answers = backend.decide_many([request(backend, seed) for seed in range(4)])
+    # One more than the server has slots: the last finds the instructions read.
+    answers = backend.decide_many([request(backend, seed) for seed in range(5)])
     assert backend.server.dialect == Dialect()  # llama.cpp takes all that we can ask for
     for answer in answers:
         assert len(answer.drafts) == 3, answer.reason
@@ -60,7 +61,7 @@ def test_many_answers_at_once(backend: RemoteBackend) -> None:
         assert answer.tokens_in > 100
         assert answer.tokens_out > 30
         assert answer.made_by == (backend.model, "", "")
-    assert any(answer.tokens_cached > 100 for answer in answers)  # the instructions are shared
+    assert any(answer.tokens_cached > 100 for answer in answers)
     assert len({answer.drafts[0].text for answer in answers}) > 1
 
 
