@@ -62,9 +62,10 @@ class WorkerProcess:
         )
         self.pid = self._popen.pid
         self.started = self.heard = self.progress = time.monotonic()
-        self.greeted = False
+        self.greeted = 0.0  # when it said hello
         self.why = ""  # what was wrong with it, where it did not end by itself
         self.killed: float | None = None
+        self.delivering = False  # nothing is read while the game takes an answer
         self._steps = 0
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         _running.add(self)
@@ -134,7 +135,9 @@ class WorkerProcess:
                     if message.steps != self._steps:
                         self._steps, self.progress = message.steps, self.heard
                 else:
+                    self.delivering = True
                     self._hear(self, message)
+                    self.delivering = False
         except BackendError as exc:
             self.fault(exc.message)
         except (OSError, ValueError):

@@ -31,6 +31,7 @@ from daydream_motives.engine.wire import (
     Open,
     Rated,
     Ready,
+    to_worker,
 )
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.budget import CountTokens, rough_count
@@ -133,7 +134,7 @@ class Supervisor:
         if isinstance(message, Hello):
             if message.version != VERSION:
                 raise BackendError(f"it speaks version {message.version} and the game {VERSION}")
-            process.greeted = True
+            process.greeted = time.monotonic()
         elif isinstance(message, Done):
             self.desk.take(process, message.id, message.answer)
         elif isinstance(message, Rated):
@@ -199,7 +200,13 @@ class Supervisor:
     def _open(self, process: WorkerProcess, wanted: Wanted) -> None:
         self._number += 1
         self._opening, self._opened_at = wanted, time.monotonic()
-        self.desk.tell(process, Open(self._number, wanted.kind, wanted.spec))
+        message = Open(self._number, wanted.kind, wanted.spec)
+        try:
+            to_worker(message)
+        except BackendError as exc:  # a file's name that is no text
+            self.events.put(_Said(process, Failed(self._number, exc.message, exc.remedy)))
+        else:
+            self.desk.tell(process, message)
 
     def _said(self, process: WorkerProcess, message: Ready | Failed) -> None:
         wanted = self._opening
@@ -249,9 +256,11 @@ class Supervisor:
         if not process.greeted:
             late = now - process.started > limits.hello
             return f"it said nothing for {limits.hello:g} s" if late else ""
+        if process.delivering:
+            process.heard = now
         if now - process.heard > limits.heartbeat:
             return f"no heartbeat for {limits.heartbeat:g} s"
-        if self._opening and now - self._opened_at > limits.load:
+        if self._opening and now - max(self._opened_at, process.greeted) > limits.load:
             why = f"the model was not open after {limits.load:g} s"
             if not self._serving:
                 return why

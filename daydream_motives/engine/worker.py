@@ -87,6 +87,11 @@ class WorkerBackend:
         return ready.capacity if ready else max(1, self._first.spec.parallel)
 
     @property
+    def parallel(self) -> int:
+        """How many requests `decide_many` is best asked at once."""
+        return self.capacity
+
+    @property
     def pid(self) -> int | None:
         """The worker's process id, or None while there is none."""
         process = self._supervisor.process

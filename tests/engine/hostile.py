@@ -71,7 +71,7 @@ class Steady(Hangs):
     steps = 0
 
     def misbehave(self, cancelled: Callable[[], bool]) -> Any:
-        for _ in range(15):
+        for _ in range(20):
             time.sleep(0.1)
             self.steps += 1
 

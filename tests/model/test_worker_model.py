@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -155,9 +156,21 @@ def test_a_broken_file_ends_nothing_but_the_worker(
     backend.close()
 
 
-def test_no_memory_for_the_cache_is_a_reason(spec: BackendSpec) -> None:
-    greedy = replace(spec, context_window=2**27)
-    backend = WorkerBackend("llama", greedy, limits=replace(QUICK, failures=2, cool_down=60))
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of a process")
+@pytest.mark.parametrize("megabytes", [450, 700])
+def test_a_lack_of_memory_ends_nothing_but_the_worker(
+    megabytes: int, spec: BackendSpec, tmp_path: Path
+) -> None:
+    script = tmp_path / "small_machine.py"
+    script.write_text(
+        "import resource\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, ({megabytes} << 20, {megabytes} << 20))\n"
+        "from daydream_motives.engine.worker_main import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-P", str(script)]
+    limits = replace(QUICK, failures=2, cool_down=60)
+    backend = WorkerBackend("llama", spec, command=command, limits=limits)
     answer = backend.decide_many([request(0)])[0]
     assert answer.drafts == ()
     assert answer.reason
