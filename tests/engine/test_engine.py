@@ -106,6 +106,72 @@ def test_a_journal_that_fails_stops_a_simulation_but_not_a_game(
     assert "could not be recorded" in caplog.text
 
 
+class Grouped:
+    """A backend that decides three at once, and notes who was asked for together."""
+
+    model, model_hash, adapter_hash, parallel = "grouped", "0", "", 3
+
+    def __init__(self, short: int = 0) -> None:
+        self.groups: list[list[str]] = []
+        self.short = short
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def decide_many(
+        self, requests: Sequence[Request], cancelled: Callable[[], bool] | None = None
+    ) -> list[Answer]:
+        self.groups.append([request.short_name for request in requests])
+        texts = (f"{request.short_name} wants to sing again." for request in requests)
+        return [Answer((Draft(text),)) for text in texts][self.short :]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("known", "groups"),
+    [("", ["ABC", "DE"]), ("B", ["ABC", "DE"]), ("ABC", ["DE"]), ("ABCE", ["DE"]), ("ABCDE", [])],
+)
+def test_a_group_of_which_one_answer_is_missing_is_asked_whole(
+    known: str, groups: list[str]
+) -> None:
+    with MotiveEngine("scripted", namespace="run") as engine:
+        first = engine.decide_many([(Character(CharacterSheet(name=n)), None) for n in "ABCDE"])
+    found = {d.id: d.ranked for d in first if d.character.upper() in known}
+    backend = Grouped()
+    recorded = lambda id, context: found.get(id)  # noqa: E731
+    with MotiveEngine(backend, namespace="run", recorded=recorded) as engine:
+        again = engine.decide_many([(Character(CharacterSheet(name=n)), None) for n in "ABCDE"])
+    assert ["".join(group) for group in backend.groups] == groups
+    assert [d.id for d in again] == [d.id for d in first]
+    for name, decision, before in zip("ABCDE", again, first, strict=True):
+        if name in known:
+            assert decision.ranked is before.ranked
+        else:
+            assert decision.provenance.model == "grouped"
+            assert decision[0].text == f"{name} wants to sing again."
+
+
+def test_a_backend_that_answers_too_few_is_not_believed() -> None:
+    with MotiveEngine(Grouped(short=1)) as engine:
+        asked = [(Character(CharacterSheet(name=n)), None) for n in "AB"]
+        reasons = {d.provenance.reason for d in engine.decide_many(asked)}
+    assert reasons == {"1 answers came to 2 requests"}
+
+
+def test_a_model_that_dies_in_the_worker_leaves_instinct(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF and nothing more")
+    for worker in (True, False):
+        with MotiveEngine("llama", spec=BackendSpec("broken", broken), worker=worker) as engine:
+            decision = someone(engine).next_purposes()
+        assert decision.provenance.source == "instinct"
+        assert "not a GGUF model it knows" in decision.provenance.reason
+
+
 def test_an_unknown_backend_names_those_there_are() -> None:
     with pytest.raises(BackendError, match="installed: llama, remote, scripted"):
         open_backend("oracle", BackendSpec("x"))
