@@ -164,7 +164,7 @@ def test_without_a_model_a_pump_answers_with_the_reason(model: str | None) -> No
         assert engine.backend is None
         ticket = someone(engine).submit(moment("It rains"))
         assert engine.pump() == [ticket]
-        decision = ticket.result()
+        decision = ticket.result(10)
     assert decision.provenance.source == "instinct"
     assert decision.provenance.reason
     assert "It rains" in decision.context.context
@@ -316,7 +316,7 @@ def test_a_late_answer_is_kept_for_who_asks_the_same() -> None:
         assert engine.stats.late_answers == 1
         again, other = ines.submit(moment("one")), someone(engine, "Bo").submit(moment("one"))
         engine.pump(1000)
-        decision = again.result()
+        decision = again.result(10)
         assert (decision.provenance.source, decision.provenance.tokens_in) == ("cache", 0)
         assert decision[0].text == DRAFTS[0].text
         assert not other.done  # another's question is another question
