@@ -307,7 +307,7 @@ class RelationshipGraph:
         for b, rel in self.of(a):
             person = self.person(b)
             here = b in present
-            named = any(mentions(text, name) for name in person.names)
+            named = bool(text) and any(mentions(text, name) for name in person.names)
             recent = _recency(rel, now)
             reasons = [
                 reason

@@ -282,13 +282,10 @@ class Scheduler:
             self._helping = False
 
     def _catch_up(self) -> None:
-        """Put an answer together that its deadline left to instinct."""
-        with suppress(IndexError):
-            ticket = self._late.popleft()
-            if ticket.settled:
-                self._put_together(ticket, ticket.settled)
-            if self._late:
-                self._hands.set(0.0, self._catch_up)
+        """In a game that does not pump: put an answer together that was left to instinct."""
+        ticket = self._late.popleft()
+        if ticket.settled:
+            self._put_together(ticket, ticket.settled)
 
     # Ends
 
@@ -312,8 +309,8 @@ class Scheduler:
         if isinstance(thing, Flight):
             self._flights.leave(thing.character, only=thing)
         elif self._settle(thing, Settled("late", thing.late(not self._host.settled))):
-            self._late.append(thing)
-            if len(self._late) == 1:
+            if time.monotonic() - self._pumped > PATIENCE:  # else a pump puts it together
+                self._late.append(thing)
                 self._hands.set(0.0, self._catch_up)
             # Whoever asks the same again may find the answer; but not for ever.
             if flight := self._flights.of(thing):

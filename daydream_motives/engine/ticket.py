@@ -17,7 +17,7 @@ from daydream_motives.engine.snapshot import Snapshot
 if TYPE_CHECKING:
     from daydream_motives.motives.purposes import Decision, RankedPurposes
 
-_RESERVE, _SHARE = 0.002, 0.1  # of a deadline, to put the answer together: seconds, at most a tenth
+_RESERVE, _SHARE = 0.004, 0.1  # of a deadline, to put the answer together: seconds, at most a tenth
 End = Literal[
     "model", "cache", "late", "superseded", "cancelled", "crowded", "forgotten", "no model",
     "failed", "closed", "forked",
