@@ -7,6 +7,7 @@ those that are being written; whoever is done leaves in between. Knows nothing o
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
@@ -16,13 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daydream_motives.engine.backend import Cancelled
 from daydream_motives.engine.sampling import Logits
 from daydream_motives.engine.sequences import Sequences
 from daydream_motives.engine.writer import Step
 from daydream_motives.errors import BackendError
 
+CANCELLED = "cancelled"
 CHUNK = 256  # tokens of a prompt read between two steps of those who are writing
+
+log = logging.getLogger("daydream_motives.llama")
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +34,7 @@ class Job:
 
     `write` gets the position after the prompt; its generator says what to append and is sent the
     logits. `finish` gets what it returns, `fail` the reason why there is nothing; one of them is
-    called once. `lane` binds it to one lane.
+    called once.
     """
 
     beginning: tuple[int, ...]
@@ -41,7 +44,6 @@ class Job:
     finish: Callable[[Any], None]
     fail: Callable[[str], None]
     cancelled: Callable[[], bool]
-    lane: int | None = None
     cached: int = 0
     length: int = 0  # tokens of it in the cache
     chunks: list[Sequence[int]] = field(default_factory=list)
@@ -55,14 +57,27 @@ class Job:
         try:
             self.step = self.generator.send(logits)
         except StopIteration as end:
-            self.finish(end.value)
-        except BackendError as exc:
-            self.fail(exc.message)
+            self._tell(self.finish, end.value)
         except Exception as exc:  # one answer's fault is not its neighbours'
-            self.fail(f"{type(exc).__name__}: {exc}")
+            self.end(reason_of(exc))
         else:
             return False
         return True
+
+    def end(self, reason: str) -> None:
+        """It has come to nothing."""
+        self._tell(self.fail, reason)
+
+    def _tell(self, whom: Callable[[Any], None], what: Any) -> None:
+        try:
+            whom(what)
+        except Exception:  # whoever asked is at fault: the lane goes on for the others
+            log.exception("an answer could not be taken")
+
+
+def reason_of(exc: Exception) -> str:
+    """What went wrong, for the provenance."""
+    return exc.message if isinstance(exc, BackendError) else f"{type(exc).__name__}: {exc}"
 
 
 class Shelf:
@@ -114,10 +129,10 @@ class Lane:
     def step(self) -> bool:
         """Read a piece of one prompt and write a token of each answer; False with nothing to do."""
         for job in [job for job in self._writing if job.cancelled()]:
-            job.fail("cancelled")
+            job.end(CANCELLED)
             self._leave(job)
         if self._reading and self._reading.cancelled():
-            self._reading.fail("cancelled")
+            self._reading.end(CANCELLED)
             self._reading = None
         read = self._read()
         self._append()
@@ -125,9 +140,10 @@ class Lane:
 
     def abandon(self, reason: str) -> None:
         """End all that is under way."""
-        for job in self.jobs:
-            job.fail(reason)
+        jobs = self.jobs
         self._reading, self._writing = None, []
+        for job in jobs:
+            job.end(reason)
 
     def _read(self) -> bool:
         if self._reading is None:
@@ -153,16 +169,13 @@ class Lane:
     def _begin(self) -> Job | None:
         """The next job that can be read, what is known of its prompt already in the cache."""
         while job := self._take():
+            if job.cancelled():
+                job.end(CANCELLED)
+                continue
             try:
-                if job.cancelled():
-                    raise Cancelled
                 self._prepare(job)
-            except Cancelled:
-                job.fail("cancelled")
-            except BackendError as exc:
-                job.fail(exc.message)
             except Exception as exc:  # a request that cannot even be begun is its own fault
-                job.fail(f"{type(exc).__name__}: {exc}")
+                job.end(reason_of(exc))
             else:
                 return job
         return None

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import deque
+import weakref
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Cancel, Done, Request
+from daydream_motives.engine.crew import Crew, Order
 from daydream_motives.engine.decoder import Job, Lane, Shelf
 from daydream_motives.engine.sampling import Logits, log_total
 from daydream_motives.engine.sequences import Sequences
@@ -34,7 +36,6 @@ _SLOTS = 8  # of a lane, where nothing else is asked for
 _GPU_SLOTS = 32
 _SHEETS = 32  # characters whose beginning of the prompt is kept
 _LOOK = 0.05  # seconds between two looks at whether a lockstep request was cancelled
-_CLOSED = "the engine is closed"
 
 
 class LlamaModel(Weights):
@@ -42,7 +43,12 @@ class LlamaModel(Weights):
 
     def __init__(self, spec: BackendSpec) -> None:
         super().__init__(spec.path, spec.model)
-        self._one = _sequences(self, spec, 1, spec.threads or default_threads())
+        threads = spec.threads or default_threads()
+        try:
+            self._one = Sequences(self, count=1, window=spec.context_window, threads=threads)
+        except BackendError:
+            super().close()
+            raise
         self.window = self._one.window
         self._after: Logits | None = None
 
@@ -80,54 +86,51 @@ class LlamaBackend:
         self.style = spec.style
         self.temperature = spec.temperature
         self.spec = spec
-        self.llm = Weights(spec.path, spec.model)
-        self._lanes: list[Lane] = []
+        self.threads = spec.threads or default_threads()
+        self.llm = weights = Weights(spec.path, spec.model)
+        made: list[Lane] = []
+
+        def free() -> None:
+            for lane in made:
+                lane.sequences.close()
+            weights.close()
+
+        crew = Crew(self.threads, free)
         try:
             self.around = self.llm.chat_template().around(self.style.instructions)
             self.tables = WriterTables(self.llm, self.style)
             shared, _ = prompt_pieces(self.around, dict.fromkeys(FIELDS, ""))
             self.shared = encode(shared, self.llm.tokenize)
-            self.threads = spec.threads or default_threads()
             lanes = 1 if self.llm.gpu_layers else min(self.threads, _LANES, spec.parallel or _LANES)
             slots = _GPU_SLOTS if self.llm.gpu_layers else _SLOTS
             slots = -(-spec.parallel // lanes) if spec.parallel else slots
-            shelf = Shelf(_SHEETS)
+            shelf, window = Shelf(_SHEETS), spec.context_window
             for index in range(lanes):
-                sequences = _sequences(self.llm, spec, max(slots, 2) + 1, self.threads)
-                self._lanes.append(Lane(sequences, slots, shelf, self.shared, self._taker(index)))
-        except BackendError:
-            self._free()
+                sequences = Sequences(
+                    self.llm, count=max(slots, 2) + 1, window=window, threads=self.threads
+                )
+                made.append(Lane(sequences, slots, shelf, self.shared, partial(crew.take, index)))
+        except BaseException:
+            free()
             raise
         self.parallel = lanes * slots
         self.capacity = self.parallel + lanes
-        self.steps = 0
-        self._waiting: deque[Job] = deque()
-        self._busy: set[int] = set()
-        self._work = threading.Condition()
-        self._closing = False
-        self._crew = [
-            threading.Thread(target=self._drive, args=(i,), name=f"daydream-lane-{i}", daemon=True)
-            for i in range(lanes)
-        ]
-        for thread in self._crew:
-            thread.start()
+        self._lanes = lanes
+        crew.begin(made)
+        self._crew = crew
+        weakref.finalize(self, crew.dismiss).atexit = False
+
+    @property
+    def steps(self) -> int:
+        """How often a lane has gone on: what shows that it is not stuck."""
+        return self._crew.steps
 
     def count_tokens(self, text: str) -> int:
         return len(self.llm.tokenize(text, False))
 
     def close(self) -> None:
         """Answer all that waits with nothing, and free the model; harmless when repeated."""
-        with self._work:
-            self._closing = True
-            self._work.notify_all()
-        for thread in self._crew:
-            thread.join()
-        self._free()
-
-    def _free(self) -> None:
-        for lane in self._lanes:
-            lane.sequences.close()
-        self.llm.close()
+        self._crew.stop()
 
     def prompt_parts(self, request: Request) -> tuple[list[int], list[int]]:
         """Tokens of the prompt after what all requests share: up to the end of the character's
@@ -149,35 +152,38 @@ class LlamaBackend:
         """All at once; which lane has which is fixed, so that lockstep leaves nothing to time."""
         given_up = threading.Event()
 
-        def maker(request: Request, lane: int) -> Callable[[Done], Job]:
-            return lambda done: self._decision(request, done, given_up.is_set, lane)
+        def maker(request: Request, lane: int) -> Callable[[Done], Order]:
+            return lambda done: self._order(request, done, given_up.is_set, lane)
 
-        makers = [maker(r, i % len(self._lanes)) for i, r in enumerate(requests)]
+        makers = [maker(r, i % self._lanes) for i, r in enumerate(requests)]
         return self._collect(makers, cancelled, given_up)
 
     def start(self, request: Request, done: Done) -> Cancel:
         given_up = threading.Event()
-        try:
-            self._put([self._decision(request, done, given_up.is_set)])
-        except BackendError as exc:
-            done(Answer((), reason=exc.message))
+        self._crew.put([self._order(request, done, given_up.is_set)])
         return given_up.set
 
     def score(self, request: Request, texts: Sequence[str]) -> list[float]:
         """Mean log-probability per token, at most 0, of each text as this request's first purpose:
         how much the model would have it. Raises BackendError where it does not fit."""
-        bodies = [self.llm.tokenize(text, False) for text in texts]
-        reserve = max(map(len, bodies), default=0) + 8
-        beginning, rest = self.prompt_parts(request)
 
-        def make(done: Callable[[Any], None]) -> Job:
-            return Job(
-                tuple(beginning), rest, reserve,
-                lambda position: self._scores(request, texts, position, rest[-1]),
-                done, lambda reason: done(BackendError(reason)), _never,
-            )  # fmt: skip
+        def order(done: Callable[[Any], None]) -> Order:
+            def fail(reason: str) -> None:
+                done(BackendError(reason))
 
-        (found,) = self._collect([make], None, threading.Event())
+            def make() -> Job:
+                bodies = [self.llm.tokenize(text, False) for text in texts]
+                reserve = max(map(len, bodies), default=0) + 8
+                beginning, rest = self.prompt_parts(request)
+                return Job(
+                    tuple(beginning), rest, reserve,
+                    lambda position: self._scores(request, texts, position, rest[-1]),
+                    done, fail, _never,
+                )  # fmt: skip
+
+            return Order(make, fail)
+
+        (found,) = self._collect([order], None, threading.Event())
         if isinstance(found, BackendError):
             raise found
         scores: list[float] = found
@@ -203,9 +209,16 @@ class LlamaBackend:
             scores.append(total / max(1, len(body)))
         return scores
 
-    def _decision(
+    def _order(
         self, request: Request, done: Done, cancelled: Callable[[], bool], lane: int | None = None
-    ) -> Job:
+    ) -> Order:
+        return Order(
+            lambda: self._decision(request, done, cancelled),
+            lambda reason: done(Answer((), reason=reason)),
+            lane,
+        )
+
+    def _decision(self, request: Request, done: Done, cancelled: Callable[[], bool]) -> Job:
         beginning, rest = self.prompt_parts(request)
         spec = self.spec
         fixed = spec.fixed_tokens // RANKS
@@ -231,17 +244,17 @@ class LlamaBackend:
         own = [*beginning, *rest]
         job = Job(
             tuple(beginning), rest, writer.reserve, write, finish,
-            lambda reason: done(Answer((), reason=reason)), cancelled, lane,
+            lambda reason: done(Answer((), reason=reason)), cancelled,
         )  # fmt: skip
         return job
 
     def _collect(
         self,
-        makers: Sequence[Callable[[Callable[[Any], None]], Job]],
+        makers: Sequence[Callable[[Callable[[Any], None]], Order]],
         cancelled: Callable[[], bool] | None,
         given_up: threading.Event,
     ) -> list[Any]:
-        """What each job ends with, in order, waited for."""
+        """What each order ends with, in order, waited for."""
         results: list[Any] = [None] * len(makers)
         left = threading.Semaphore(0)
 
@@ -252,69 +265,12 @@ class LlamaBackend:
 
             return keep
 
-        self._put([make(keeper(index)) for index, make in enumerate(makers)])
+        self._crew.put([make(keeper(index)) for index, make in enumerate(makers)])
         for _ in makers:
             while not left.acquire(timeout=_LOOK if cancelled else None):
                 if cancelled and cancelled():
                     given_up.set()
         return results
-
-    def _put(self, jobs: Sequence[Job]) -> None:
-        with self._work:
-            if self._closing:
-                for job in jobs:
-                    job.fail(_CLOSED)
-                return
-            self._waiting.extend(jobs)
-            self._work.notify_all()
-
-    def _taker(self, lane: int) -> Callable[[], Job | None]:
-        def take() -> Job | None:
-            with self._work:
-                for job in self._waiting:
-                    if job.lane in (None, lane):
-                        self._waiting.remove(job)
-                        return job
-            return None
-
-        return take
-
-    def _drive(self, index: int) -> None:
-        """The thread of a lane."""
-        lane = self._lanes[index]
-        while True:
-            with self._work:
-                while not (
-                    self._closing
-                    or lane.jobs
-                    or any(job.lane in (None, index) for job in self._waiting)
-                ):
-                    self._busy.discard(index)
-                    self._work.wait()
-                if self._closing:
-                    left = [job for job in self._waiting if job.lane in (None, index)]
-                    for job in left:
-                        self._waiting.remove(job)
-                    break
-                self._busy.add(index)
-                share = max(1, self.threads // len(self._busy))
-            lane.sequences.use_threads(share)
-            try:
-                lane.step()
-            except Exception as exc:
-                lane.abandon(exc.message if isinstance(exc, BackendError) else repr(exc))
-            self.steps += 1
-        for job in left:
-            job.fail(_CLOSED)
-        lane.abandon(_CLOSED)
-
-
-def _sequences(weights: Weights, spec: BackendSpec, count: int, threads: int) -> Sequences:
-    try:
-        return Sequences(weights, count=count, window=spec.context_window, threads=threads)
-    except BackendError:
-        weights.close()
-        raise
 
 
 def _never() -> bool:

@@ -64,6 +64,7 @@ class Sequences:
         np.ctypeslib.as_array(batch.n_seq_id, (_BATCH,))[:] = 1
         self._of = [batch.seq_id[i] for i in range(_BATCH)]
         self._release = weakref.finalize(self, _free, batch, context)
+        self._release.atexit = False  # a thread may still be decoding when the process ends
 
     def close(self) -> None:
         """Free the context; calling it twice is harmless."""

@@ -60,6 +60,7 @@ class Weights:
         self._tokenizing = threading.Lock()
         # What is dropped without `close` must not keep the model's memory.
         self._release = weakref.finalize(self, llama_cpp.llama_model_free, self.model)
+        self._release.atexit = False  # a thread may still be decoding when the process ends
 
     def close(self) -> None:
         """Free the weights; calling it twice is harmless. Contexts on them are closed before."""

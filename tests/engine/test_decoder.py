@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +76,7 @@ def test_what_comes_again_is_read_once(backend: LlamaBackend) -> None:
 
 def test_a_forgotten_beginning_is_read_again_with_the_same_answer(spec: BackendSpec) -> None:
     backend = LlamaBackend(replace(spec, threads=1, parallel=1))
-    backend._lanes[0].shelf.capacity = 1
+    backend._crew._lanes[0].shelf.capacity = 1
     wanted = [request(3), request(3, who="Karl"), request(3)]
     answers = backend.decide_many(wanted)
     assert texts(answers[:1]) == texts(answers[2:])
@@ -190,6 +194,54 @@ def test_a_fault_in_decoding_ends_what_is_under_way_and_not_the_lane(
     backend.close()
 
 
+def test_a_fault_of_who_asks_does_not_end_the_lane(spec: BackendSpec) -> None:
+    backend = LlamaBackend(replace(spec, threads=1))
+
+    def raises(_: Answer) -> None:
+        raise RuntimeError("the game's own fault")
+
+    for seed in range(4):
+        backend.start(request(seed), raises)
+    assert all(a.drafts for a in backend.decide_many([request(s) for s in range(8)]))
+    backend.close()
+
+
+def test_what_is_dropped_without_being_closed_goes(spec: BackendSpec) -> None:
+    before = {t for t in threading.enumerate() if t.name.startswith("daydream-lane")}
+    backend = LlamaBackend(spec)
+    backend.decide_many([request(1)])
+    weights = weakref.ref(backend.llm)
+    del backend
+    gc.collect()
+    end = time.monotonic() + 10
+    while {t for t in threading.enumerate() if t.name.startswith("daydream-lane")} - before:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    gc.collect()
+    assert weights() is None
+
+
+def test_a_program_that_ends_in_the_middle_of_a_thought_does_not_crash(spec: BackendSpec) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from daydream_motives.engine.backend import BackendSpec, Request\n"
+        "from daydream_motives.engine.llama import LlamaBackend\n"
+        "from daydream_motives.motives.context import MotiveContext\n"
+        "b = LlamaBackend(BackendSpec('t', Path(sys.argv[1]), threads=2, context_window=640))\n"
+        "c = MotiveContext('Ines', 'Ines dives.', 'It is noon. ' * 20, '')\n"
+        "[b.start(Request(c, 'Ines', 'she', s), lambda _: None) for s in range(400)]\n"
+        "time.sleep(0.3)"
+    )
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(spec.path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_was_saved_of_a_sequence_can_be_put_into_another(spec: BackendSpec) -> None:
     weights = Weights(spec.path, "tiny")
     sequences = Sequences(weights, count=3, window=256, threads=1)
@@ -202,7 +254,7 @@ def test_what_was_saved_of_a_sequence_can_be_put_into_another(spec: BackendSpec)
     assert np.array_equal(a, c)
     with pytest.raises(BackendError, match="do not fit a window"):
         sequences.feed(0, tokens * 60, 0)
-    with pytest.raises(BackendError, match="does not go|does not fit"):
+    with pytest.raises(BackendError, match="does not fit into the cache"):
         sequences.load(1, np.zeros(16, dtype=np.uint8))
     sequences.close()
     with pytest.raises(BackendError, match="closed"):
