@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 log = logging.getLogger("daydream_motives")
 T = TypeVar("T")
-_LONGEST = 3600.0  # seconds of one wait: some systems take no longer ones
+_LONGEST = 60.0  # seconds of one wait, after which a thread sees that its engine was dropped
 
 
 class Alarm(Generic[T]):
@@ -67,6 +67,13 @@ class Alarm(Generic[T]):
             self._ended = True
             self._set.clear()
             self._changed.notify()
+
+    def drop(self) -> None:
+        """`end` for a garbage collection, which may come while this very thread has the lock."""
+        self._ended = True
+        if self._changed.acquire(blocking=False):
+            self._changed.notify()
+            self._changed.release()
 
     def _run(self) -> None:
         while self._ring_all(self._due()):

@@ -121,22 +121,24 @@ class TokenCounter:
     """Counts tokens, each piece of text once; a rough guess while there is no tokenizer."""
 
     def __init__(self) -> None:
-        self._counted: tuple[Backend, CountTokens] | None = None
+        self._counted: tuple[Backend, Identity, CountTokens] | None = None
 
     def __call__(self, backend: Backend | None) -> CountTokens:
         """The counting function of this backend."""
         if backend is None:
             return rough_count
-        if self._counted is None or self._counted[0] is not backend:
+        counted, model = self._counted, identity(backend)  # it may have changed its model
+        if counted is None or counted[0] is not backend or counted[1] != model:
+            exact = lru_cache(maxsize=8192)(backend.count_tokens)
 
             def count(text: str) -> int:
                 try:
-                    return backend.count_tokens(text)
+                    return exact(text)
                 except DaydreamError:  # closed while a context was being composed
                     return rough_count(text)
 
-            self._counted = (backend, lru_cache(maxsize=8192)(count))
-        return self._counted[1]
+            self._counted = counted = (backend, model, count)
+        return counted[2]
 
 
 class Asked:
@@ -145,6 +147,7 @@ class Asked:
     def __init__(self) -> None:
         self._last: dict[str, tuple[int, int]] = {}  # id -> its last count, how often it fell
         self._others = 0
+        self._fallen = 0  # more than anyone's that is forgotten: no id comes twice
 
     def again(self, id: str, number: int | None, *, count: bool) -> int:
         """How often the character was set back: a game that loads an old save asks again what it
@@ -152,11 +155,16 @@ class Asked:
         if number is None:
             self._others += count
             return self._others
-        last, fell = self._last.get(id, (-1, 0))
+        last, fell = self._last.get(id, (-1, self._fallen))
         if count:
             fell += number <= last
             self._last[id] = (number, fell)
         return fell
+
+    def forget(self, id: str) -> None:
+        """Keep nothing of this character."""
+        if found := self._last.pop(id, None):
+            self._fallen = max(self._fallen, found[1] + 1)
 
 
 @dataclass(frozen=True, slots=True)

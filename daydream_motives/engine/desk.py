@@ -72,7 +72,7 @@ class Desk:
         closed."""
         with self._lock:
             refusal = CLOSED if self._over else self._refusal
-            if not refusal and len(self._waiting) >= self._limit:
+            if not refusal and len(self._open) - len(self._sent) >= self._limit:
                 refusal = f"{self._limit} requests wait already"
             if not refusal:
                 job.id = next(self._ids)

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
 from daydream_motives.characters.lore import Lore
@@ -85,7 +85,7 @@ class MotiveEngine:
         self._ledger = Ledger(recorder)
         self._in_worker = worker
         open, reason = opening(backend, spec, model, worker=worker)
-        self._host = Host(open, owned=not isinstance(backend, Backend), reason=reason)
+        self._host = Host(open, owned=backend is None or isinstance(backend, str), reason=reason)
         self._live = Scheduler(
             self._host, self._compose_live, self._put, self._deliver, self._ledger.write
         )
@@ -107,6 +107,9 @@ class MotiveEngine:
         self._host.stop()
         self._live.close()
         self._host.close()
+        for ticket in (*self._unmade, *self._live.ended):
+            if ticket.settled and ticket.settled.end != "closed":  # nobody acts on that
+                self._live.decision(ticket)
         self._ledger.flush()
 
     @property
@@ -192,6 +195,8 @@ class MotiveEngine:
         Composes contexts, most urgent first, puts answers together and writes the journal; of
         each, one goes through whatever the budget. `budget_ms` is in milliseconds.
         """
+        if self._host.forked:
+            return []
         self._pumped = start = time.monotonic()
         end = start + budget_ms / 1000
         busy = bool(self._unmade or self._ledger)
@@ -222,7 +227,9 @@ class MotiveEngine:
 
         Harmless where it asked nothing.
         """
-        self._live.forget(character if isinstance(character, str) else character.id)
+        id = character if isinstance(character, str) else character.id
+        self._live.forget(id)
+        self._asked.forget(id)
 
     def swap(self, model: str | None = None) -> Future[bool]:
         """Have another model (None: this machine's default) take over, between steps.
@@ -232,7 +239,8 @@ class MotiveEngine:
         """
         worker = self._in_worker
         return self._host.swap(
-            lambda: installed(model), lambda kind, spec: opened(kind, spec, worker=worker)
+            lambda: installed(model),
+            lambda kind, spec, closing: opened(kind, spec, worker=worker, closing=closing),
         )
 
     @property
@@ -319,16 +327,10 @@ class MotiveEngine:
     ) -> list[float] | None:
         """How much the model would have each text as this character's first purpose (mean
         log-probability per token); None where the backend cannot say or failed."""
-        backend = self.backend
-        if not isinstance(backend, Scorer):
+        if not isinstance(backend := self.backend, Scorer):
             return None
         request = self._prepare(character, situation, backend, count=False).request
-        try:
-            scoring = self._host.submit(lambda: backend.score(request, texts))
-            return scoring.result() if scoring else None
-        except (DaydreamError, RuntimeError, CancelledError) as exc:
-            log.warning("%s could not compare purposes: %s", backend.model, exc)
-            return None
+        return lockstep.scores(self._host, request, texts)
 
     def reopen(self, decision: Decision) -> Decision:
         """A decision of an earlier process that is still open: what becomes of it is recorded."""

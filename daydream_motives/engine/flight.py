@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from daydream_motives.engine.answering import checked
 from daydream_motives.engine.backend import Answer, Cancel, Request
-from daydream_motives.engine.compose import Identity, Prepared, Question, identity
+from daydream_motives.engine.compose import NOBODY, Identity, Prepared, Question, identity
 from daydream_motives.engine.host import Host, Seat
 from daydream_motives.engine.ticket import Settled, Ticket
 from daydream_motives.engine.urgency import Waiting
@@ -134,23 +135,28 @@ class Flights:
             if self._feeding:
                 return
             self._feeding = True
+        flight: Flight | None = None
         try:
             while flight := self._begin():
                 self._start(flight)
+                flight = None
         except BaseException:  # Ctrl-C in the game's thread: the next one goes on
             self._feeding = False
+            if flight:
+                self._landed(flight, Answer((), reason="interrupted"))
+                flight.stop()
             raise
 
     def _begin(self) -> Flight | None:
         """The next flight; None, and no more feeding, where there is no room or nothing to do."""
-        seat = self._host.take()
+        seat, now = self._host.take(), time.monotonic()
         with self._lock:
-            ticket = None
-            if seat and self.count < seat.service.capacity + _AHEAD:
-                ticket = self._ready.most(time.monotonic())
-            prepared = ticket.prepared if ticket else None
-            if ticket and prepared and seat:
+            while seat and self.count < seat.service.capacity + _AHEAD:
+                if (ticket := self._ready.most(now)) is None:
+                    break
                 self._ready.remove(ticket)
+                if (prepared := ticket.prepared) is None:  # settled and put together meanwhile
+                    continue
                 flight = Flight(
                     prepared.question, prepared.request, seat, ticket.character, [ticket]
                 )
@@ -174,6 +180,11 @@ class Flights:
 
     def _landed(self, flight: Flight, answer: Answer) -> None:
         """The model's answer, from any thread: to those who still wait, and into the cache."""
+        try:
+            answer = checked(answer)
+            model = answer.made_by or identity(flight.seat.backend)
+        except Exception as exc:  # whatever comes of it, those who wait have an answer
+            answer, model = Answer((), reason=f"{type(exc).__name__}: {exc}"), NOBODY
         with self._lock:
             if flight.landed:
                 return
@@ -184,19 +195,21 @@ class Flights:
                 del self._of[flight.character]
             self.count -= 1
             tickets = list(flight.tickets)
-            model = answer.made_by or identity(flight.seat.backend)
-            found = Settled("model", answer.reason, answer, model, flight.request.seed)
-            again = replace(found, end="cache")
+            fresh = Settled("model", answer.reason, answer, model, flight.request.seed)
+            again = replace(fresh, end="cache")
             if answer.drafts:
                 self._cache.put(flight.question, model, again)
                 self.late_answers += not flight.waited_for()
         self._host.give_back(flight.seat)
+        if not answer.drafts:
+            fresh = again = Settled("failed", answer.reason or "the model said nothing")
         for ticket in tickets:
-            if answer.drafts:
-                self._settle(ticket, found if ticket is tickets[0] else again)
-            else:
-                self._settle(ticket, Settled("failed", answer.reason or "the model said nothing"))
+            if self._settle(ticket, fresh):  # the first who still waits; the rest get a copy
+                fresh = again
         self.feed()
         for ticket in tickets:  # here, so that the game's thread finds it done
-            if ticket.settled:
-                self._put(ticket, ticket.settled)
+            try:
+                if ticket.settled:
+                    self._put(ticket, ticket.settled)
+            except Exception:
+                log.exception("no answer could be put together for %s", ticket.character)

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from typing import TypeVar
@@ -19,15 +19,20 @@ from daydream_motives.engine.backend import (
     Backend,
     BackendSpec,
     Request,
+    Scorer,
     Service,
 )
 from daydream_motives.engine.compose import identity
+from daydream_motives.engine.errands import Errands
+from daydream_motives.engine.opening import Closing, Open
 from daydream_motives.engine.threaded import Threaded
-from daydream_motives.errors import DaydreamError
+from daydream_motives.errors import BackendError, DaydreamError
 
 log = logging.getLogger("daydream_motives")
 T = TypeVar("T")
 Find = Callable[[], tuple[str, BackendSpec]]
+Another = Callable[[str, BackendSpec, Closing], Backend]
+_LOOK = 0.1  # seconds between two looks at whether a new model is still wanted
 CLOSED, FORKED = "the engine is closed", "the engine was made in another process"
 
 
@@ -48,9 +53,14 @@ class _InTurn:
 
 
 class Seat:
-    """One backend while it serves: `in_hand` counts what it still has to answer."""
+    """One backend while it serves: `in_hand` counts what it still has to answer.
+
+    Raises whatever a backend raises that lacks something.
+    """
 
     def __init__(self, backend: Backend, *, owned: bool) -> None:
+        if not all(isinstance(word, str) for word in identity(backend)):
+            raise BackendError("the name and the hashes of a backend's model are no text")
         self.backend, self.owned = backend, owned
         self.turn = threading.Lock()
         self.service: Service = (
@@ -68,20 +78,41 @@ class Seat:
         with self.turn:
             return self.backend.decide_many(requests, cancelled)
 
+    def score(self, request: Request, texts: Sequence[str]) -> list[float] | None:
+        """The backend's scores, in its turn too; None where it has none to give."""
+        if not isinstance(self.backend, Scorer):
+            return None
+        if isinstance(self.backend, Service):
+            return self.backend.score(request, texts)
+        with self.turn:
+            return self.backend.score(request, texts)
+
     def close(self) -> None:
-        if isinstance(self.service, Threaded):
-            self.service.close()
-        if self.owned:
-            self.backend.close()
+        try:
+            if isinstance(self.service, Threaded):
+                self.service.close()
+            if self.owned:
+                self.backend.close()
+        except Exception:  # a plug-in's fault never reaches the game
+            log.exception("a backend could not be closed")
+
+
+def _seated(backend: Backend, *, owned: bool) -> Seat:
+    """The backend's seat; raises what a backend raises that lacks something, which is closed."""
+    try:
+        return Seat(backend, owned=owned)
+    except Exception:
+        if owned:
+            with suppress(Exception):
+                backend.close()
+        raise
 
 
 class Host:
     """Keeps one seat filled. `open` gives the backend, or None for none; `owned` backends are
     closed here. `changed` is called, from any thread, when another backend serves or none can."""
 
-    def __init__(
-        self, open: Callable[[], Backend | None], *, owned: bool, reason: str = ""
-    ) -> None:
+    def __init__(self, open: Open, *, owned: bool, reason: str = "") -> None:
         self._open, self._owned = open, owned
         self.reason = reason
         self.changed: Callable[[], None] = lambda: None
@@ -90,8 +121,8 @@ class Host:
         self._closing = threading.Event()
         self._loading: Future[Seat | None] | None = None
         self._retired: list[Seat] = []
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-motives")
-        self._mover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-swap")
+        self._worker = Errands("daydream-motives")
+        self._mover = Errands("daydream-swap")
 
     @property
     def closed(self) -> bool:
@@ -116,14 +147,13 @@ class Host:
                         self._loading = self._worker.submit(self._fill)
 
     def _fill(self) -> Seat | None:
-        backend = self._opened(self._open)
-        return Seat(backend, owned=self._owned) if backend else None
-
-    def _opened(self, open: Callable[[], Backend | None]) -> Backend | None:
         try:
-            return open()
+            backend = self._open(self._closing.is_set)
+            return _seated(backend, owned=self._owned) if backend else None
         except DaydreamError as exc:
             self.reason = exc.message
+            if self.closed:
+                return None
             log.warning("%s; characters act on instinct. To mend it: %s", exc.message, exc.remedy)
         except Exception as exc:  # a plug-in's fault never reaches the game either
             self.reason = f"{type(exc).__name__}: {exc}"
@@ -187,27 +217,31 @@ class Host:
         if free:
             self._end(seat)
 
-    def swap(self, find: Find, open: Callable[[str, BackendSpec], Backend]) -> Future[bool]:
+    def swap(self, find: Find, open: Another) -> Future[bool]:
         """Have another model take over: requests in hand are answered by the old one, the next by
         the new one. False where it cannot be had, which is logged: then the old one stays.
 
         A backend that can change its model does so itself; else `open` gives a new one.
         """
         try:
-            return self._mover.submit(self._swap, find, open)
+            return self._mover.submit(lambda: self._swap(find, open))
         except RuntimeError:
             done: Future[bool] = Future()
             done.set_result(False)
             return done
 
-    def _swap(self, find: Find, open: Callable[[str, BackendSpec], Backend]) -> bool:
+    def _swap(self, find: Find, open: Another) -> bool:
         old = self.ready()
         try:
             kind, spec = find()
             if old and (within := getattr(old.backend, "swap", None)):
                 taken = within(kind, spec)
+                while isinstance(taken, Future) and not taken.done():
+                    if self.closed:
+                        return False
+                    wait([taken], _LOOK)
                 return (taken.result() if isinstance(taken, Future) else taken) is not False
-            backend = open(kind, spec)
+            new = _seated(open(kind, spec, self._closing.is_set), owned=True)
         except DaydreamError as exc:
             log.warning("no new model: %s To mend it: %s", exc.message, exc.remedy)
             return False
@@ -215,7 +249,7 @@ class Host:
             log.warning("no new model: %s: %s", type(exc).__name__, exc)
             return False
         seat: Future[Seat | None] = Future()
-        seat.set_result(new := Seat(backend, owned=True))
+        seat.set_result(new)
         with self._lock:
             if not (closed := self.closed):
                 self._loading, self.reason = seat, ""
@@ -234,7 +268,7 @@ class Host:
     def _end(self, seat: Seat) -> None:
         """Close a seat, but not in a thread of its own backend; after `close`, that sees to it."""
         with suppress(RuntimeError):
-            self._mover.submit(self._close, seat)
+            self._mover.submit(lambda: self._close(seat))
 
     def _close(self, seat: Seat) -> None:
         with self._lock:
@@ -250,8 +284,8 @@ class Host:
     def close(self) -> None:
         """Free the model once its last step is done. Harmless when repeated."""
         self.stop()
-        self._mover.shutdown(wait=True, cancel_futures=True)
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._mover.close()
+        self._worker.close()
         loading, self._loading = self._loading, None
         self.reason = self.reason or CLOSED
         if loading and loading.done() and not loading.cancelled() and (seat := loading.result()):

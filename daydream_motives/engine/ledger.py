@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -20,12 +21,18 @@ class Ledger:
 
     def __init__(self, recorder: Recorder | None) -> None:
         self.recorder = recorder
+        self._pid = os.getpid()
         self._lock = threading.RLock()
         self._held: OrderedDict[str, tuple[Recorder, Decision, Situation]] = OrderedDict()
 
     def __len__(self) -> int:
         """How many decisions of a game are not written yet."""
         return len(self._held)
+
+    @property
+    def _forked(self) -> bool:
+        """What is held is the other process's to write, and its lock may be held for ever."""
+        return os.getpid() != self._pid
 
     def keep(self, decision: Decision, situation: Situation) -> None:
         """Write it now, and what becomes of it; raises DaydreamError where that fails."""
@@ -35,7 +42,7 @@ class Ledger:
 
     def hold(self, decision: Decision, situation: Situation, *, wanted: bool) -> None:
         """Write it at the next `flush`; where nobody `wanted` it any more, only if it is chosen."""
-        if (recorder := self.recorder) is None:
+        if (recorder := self.recorder) is None or self._forked:
             return
         held = (recorder, decision, situation)
         if wanted:
@@ -45,6 +52,8 @@ class Ledger:
 
         def follow(decision: Decision, what: str) -> None:
             nonlocal told
+            if self._forked:
+                return
             with self._lock:
                 first = self._held.pop(decision.id, None) or (held if told else None)
                 told = False
@@ -59,7 +68,7 @@ class Ledger:
 
     def flush(self, until: float | None = None) -> None:
         """Write what is held, at least one, until a time.monotonic (None: everything)."""
-        while self._held:
+        while self._held and not self._forked:
             with self._lock:
                 if not self._held:
                     return
@@ -70,6 +79,8 @@ class Ledger:
 
     def write(self, decision: Decision) -> None:
         """Write this one now if it is held."""
+        if self._forked:
+            return
         with self._lock:
             if held := self._held.pop(decision.id, None):
                 _written(*held)

@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from itertools import islice
 
+from daydream_motives.engine.answering import checked
 from daydream_motives.engine.backend import Answer, Request
 from daydream_motives.engine.compose import Prepared, identity
 from daydream_motives.engine.host import CLOSED, Host
@@ -37,7 +38,8 @@ def ask(
             if len(answers) != len(requests):
                 reason = f"{len(answers)} answers came to {len(requests)} requests"
                 return [Answer((), reason=reason)] * len(requests)
-            return [replace(a, made_by=a.made_by or identity(seat.backend)) for a in answers]
+            made_by = identity(seat.backend)
+            return [replace(a, made_by=a.made_by or made_by) for a in map(checked, answers)]
         except Exception as exc:  # a model's fault never reaches the game
             log.warning("%s failed (%s); instinct answers", seat.backend.model, exc)
             return [Answer((), reason=f"{type(exc).__name__}: {exc}")] * len(requests)
@@ -75,6 +77,25 @@ async def answer_async(host: Host, request: Request) -> Answer:
         return Answer((), reason=CLOSED)
     finally:
         cancel.set()
+
+
+def scores(host: Host, request: Request, texts: Sequence[str]) -> list[float] | None:
+    """The model's scores of the texts, waited for; None where there are none."""
+
+    def work() -> list[float] | None:
+        if (seat := host.take()) is None:
+            return None
+        try:
+            return seat.score(request, texts)
+        finally:
+            host.give_back(seat)
+
+    try:
+        scoring = host.submit(work)
+        return scoring.result() if scoring else None
+    except Exception as exc:  # a model's fault never reaches the game
+        log.warning("purposes could not be compared: %s", exc)
+        return None
 
 
 def in_groups(

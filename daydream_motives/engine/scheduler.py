@@ -78,7 +78,7 @@ class Scheduler:
         self._helping = False
         self._late: deque[Ticket] = deque()  # settled, and nobody put an answer together yet
         for alarm in (self._deadlines, self._hands):  # an engine may be dropped without `close`
-            weakref.finalize(self, alarm.end)
+            weakref.finalize(self, alarm.drop)
         host.changed = self._flights.feed
 
     @property
@@ -137,6 +137,11 @@ class Scheduler:
             if held > len(self._open) + self._limit // 16:  # deadlines leave theirs behind
                 self._purge()
         return self._collect()
+
+    @property
+    def ended(self) -> list[Ticket]:
+        """What no pump has returned yet."""
+        return list(self._answered)
 
     def _collect(self) -> list[Ticket]:
         ended = []

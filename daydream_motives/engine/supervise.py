@@ -230,10 +230,11 @@ class Supervisor:
                 process.fault(message.message)
             return
         before = self.ready.model if self.ready and self._serving else None
-        self._opening, self._good, self.ready, self._serving = None, wanted, message, True
+        count = self._vocabulary(wanted)  # first: whoever sees the new model counts with it
+        self._opening, self._good, self._serving = None, wanted, True
+        self.count_tokens, self.ready = count, message
         if self._swaps and self._swaps[0] is wanted:
             self._swaps.popleft()
-        self._read_vocabulary(wanted)
         if self._open_circuit:
             self.desk.refuse("")
         self.desk.attach(Line(process, message.model, message.capacity))
@@ -241,14 +242,12 @@ class Supervisor:
             self.desk.tell(process, Close(before))
         _settle(wanted.opened, None)
 
-    def _read_vocabulary(self, wanted: Wanted) -> None:
-        if self._tokenizer is None:
-            return
+    def _vocabulary(self, wanted: Wanted) -> CountTokens:
         try:
-            self.count_tokens = self._tokenizer(wanted.kind, wanted.spec)
+            return self._tokenizer(wanted.kind, wanted.spec) if self._tokenizer else rough_count
         except Exception as exc:
             log.warning("tokens are only guessed: %s: %s", type(exc).__name__, exc)
-            self.count_tokens = rough_count
+            return rough_count
 
     def _overdue(self, process: WorkerProcess, now: float) -> str:
         """What the process should have done by now."""

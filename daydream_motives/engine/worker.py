@@ -99,13 +99,19 @@ class WorkerBackend:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until a model is open; raises BackendError where it could not be, or not in time."""
+        if not self.opened(timeout):
+            raise BackendError(f"the model was not open after {timeout:g} s")
+
+    def opened(self, timeout: float | None) -> bool:
+        """Whether a model is open within `timeout` seconds; raises BackendError where it could not
+        be."""
         self._check_pid()
-        if self._supervisor.ready is not None:
-            return
         try:
-            self._first.opened.result(timeout)
-        except FutureTimeout as exc:
-            raise BackendError(f"the model was not open after {timeout:g} s") from exc
+            if self._supervisor.ready is None:
+                self._first.opened.result(timeout)
+        except FutureTimeout:
+            return False
+        return True
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text`; the worker is not asked."""

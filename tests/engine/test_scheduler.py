@@ -337,7 +337,7 @@ def test_who_asks_the_same_while_the_model_is_at_it_waits_for_that_answer() -> N
         assert len(model.jobs) == 1
         model.jobs[0].answer()
         assert [ticket.done for ticket in tickets] == [True] * 5
-        assert [source(t) for t in tickets] == ["instinct"] * 4 + ["cache"]
+        assert [source(t) for t in tickets] == ["instinct"] * 4 + ["model"]
 
 
 def test_the_cache_is_bounded_and_of_one_model() -> None:
@@ -476,7 +476,7 @@ def test_a_result_asked_for_while_the_model_loads() -> None:
 
     engine = Loading("scripted")
     open_it = engine._host._open
-    engine._host._open = lambda: go.wait(10) and open_it()  # type: ignore[assignment]
+    engine._host._open = lambda closing: go.wait(10) and open_it(closing)  # type: ignore[assignment]
     with engine:
         ticket = someone(engine).submit()
         late = someone(engine, "Bo").submit(deadline_ms=10)
