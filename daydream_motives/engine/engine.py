@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("daydream_motives")
 _UNWRITTEN = 32  # decisions that a game without `pump` leaves unwritten
-_UNWANTED = ("superseded", "cancelled", "forgotten")
+_UNWANTED = ("superseded", "cancelled", "forgotten", "closed")
 
 
 class MotiveEngine:
@@ -108,7 +108,7 @@ class MotiveEngine:
         self._live.close()
         self._host.close()
         for ticket in (*self._unmade, *self._live.ended):
-            if ticket.settled and ticket.settled.end != "closed":  # nobody acts on that
+            if ticket.settled and ticket.settled.end not in _UNWANTED:
                 self._live.decision(ticket)
         self._ledger.flush()
 

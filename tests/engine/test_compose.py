@@ -3,13 +3,16 @@
 from datetime import datetime, timedelta
 
 import pytest
+from by_hand import ByHand
 from conftest import words
 
 from daydream_motives.characters.character import Character
 from daydream_motives.characters.lore import Lore, Note
 from daydream_motives.characters.memory import Lived
 from daydream_motives.characters.relationships import RelationshipGraph
-from daydream_motives.engine.compose import compose
+from daydream_motives.engine.compose import TokenCounter, compose
+from daydream_motives.errors import BackendError
+from daydream_motives.motives.budget import rough_count
 from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.prose import day_phrase
 from daydream_motives.motives.situation import Entity, Situation
@@ -170,3 +173,39 @@ def test_composing_changes_nothing(ines: Character, graph: RelationshipGraph) ->
     before = ines.save_state(), graph.to_data()
     assert composed(ines, present=[KARL]) == composed(ines, present=[KARL])
     assert (ines.save_state(), graph.to_data()) == before
+
+
+# Counting tokens
+
+
+class Counts(ByHand):
+    """A backend that can change its model in its place."""
+
+    each, closed_now, asked_for = 1, False, 0
+
+    def count_tokens(self, text: str) -> int:
+        self.asked_for += 1
+        if self.closed_now:
+            raise BackendError("closed")
+        return self.each * len(text)
+
+
+@pytest.mark.parametrize("change", ["model", "model_hash", "adapter_hash"])
+def test_another_model_in_the_same_backend_counts_for_itself(change: str) -> None:
+    backend, counter = Counts(), TokenCounter()
+    assert [counter(backend)("boat") for _ in range(3)] == [4, 4, 4]
+    assert backend.asked_for == 1
+    backend.each = 10
+    setattr(backend, change, "another")
+    assert counter(backend)("boat") == 40
+    assert counter(Counts())("boat") == 4
+    assert counter(None) is rough_count
+
+
+def test_a_rough_count_is_not_kept() -> None:
+    backend, counter = Counts(), TokenCounter()
+    backend.closed_now = True
+    text = "The boats of the harbour are counted."
+    assert counter(backend)(text) == rough_count(text) != len(text)
+    backend.closed_now = False
+    assert counter(backend)(text) == len(text)

@@ -213,6 +213,32 @@ def test_an_alarm_goes_on_after_a_fault_and_lets_go_of_what_is_over(
     assert not thread.is_alive()
 
 
+def test_a_garbage_collection_while_the_lock_is_held_does_not_wait_for_it() -> None:
+    class Bell:
+        def ring(self, thing: int) -> None:
+            pass
+
+    bell = Bell()
+    alarm: Alarm[int] = Alarm(bell.ring, lambda thing: False, "test")
+    alarm.set(time.monotonic() + 0.05, 1)
+    thread = alarm._thread
+    assert thread is not None
+    with alarm._changed:  # the collection comes in the thread that holds it
+        dropping = threading.Thread(target=alarm.drop, daemon=True)
+        dropping.start()
+        dropping.join(5)
+        assert not dropping.is_alive()
+    thread.join(10)
+    assert not thread.is_alive()
+    other: Alarm[int] = Alarm(bell.ring, lambda thing: False, "test")
+    other.set(time.monotonic() + 1000, 1)
+    until(lambda: other._changed._waiters)  # type: ignore[attr-defined]
+    other.drop()
+    assert other._thread is not None
+    other._thread.join(10)
+    assert not other._thread.is_alive()
+
+
 def test_a_machine_without_room_for_a_thread(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

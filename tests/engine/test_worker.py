@@ -85,6 +85,22 @@ def test_a_tokenizer_counts_once_the_model_is_open() -> None:
     worker.close()
 
 
+def test_whoever_sees_a_new_model_counts_with_its_vocabulary() -> None:
+    seen: list[str] = []
+
+    def tokenizer(kind: str, spec: BackendSpec) -> object:
+        seen.append(backend.model)
+        return lambda text: len(spec.model)
+
+    backend = WorkerBackend("named", replace(SCRIPTED, model="a"), command=HOSTILE,
+                           tokenizer=tokenizer)  # type: ignore[arg-type]  # fmt: skip
+    backend.wait()
+    assert backend.count_tokens("boats") == 1
+    backend.swap("named", replace(SCRIPTED, model="another")).result(30)
+    assert (seen, backend.model, backend.count_tokens("boats")) == (["a", "a"], "another", 7)
+    backend.close()
+
+
 def test_a_tokenizer_that_fails_leaves_the_guess(caplog: pytest.LogCaptureFixture) -> None:
     def tokenizer(kind: str, spec: BackendSpec) -> object:
         raise OSError("no such file")
@@ -118,6 +134,17 @@ def test_no_more_wait_than_may() -> None:
     got = answers.wait()
     assert [bool(answer.drafts) for answer in got] == [True] * 3 + [False] * 2
     assert got[4].reason == "3 requests wait already"
+    worker.close()
+
+
+def test_those_that_were_cancelled_do_not_wait() -> None:
+    worker, answers = hostile("slow to open", "1", waiting=3), Answers()
+    for seed in range(3):
+        answers.ask(worker, seed)()
+    eventually(lambda: all(answers.got.values()))
+    for seed in range(3, 6):
+        answers.ask(worker, seed)
+    assert [bool(answer.drafts) for answer in answers.wait()] == [False] * 3 + [True] * 3
     worker.close()
 
 

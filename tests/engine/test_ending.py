@@ -1,0 +1,103 @@
+"""The end of an engine: it never waits for a model that is not wanted, and loses no decision."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from by_hand import engine_by_hand, moment, someone, until
+
+from daydream_motives import Journal, MotiveEngine
+from daydream_motives.engine.backend import BackendSpec
+
+SLEEPS = f'"{sys.executable}" -c "import time; time.sleep(100)"'
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model's file whose worker never says a word."""
+    monkeypatch.setenv("DAYDREAM_WORKER", SLEEPS)
+    (path := tmp_path / "x.gguf").write_bytes(b"x")
+    return path
+
+
+def test_closing_while_the_worker_loads(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = MotiveEngine("scripted", spec=BackendSpec("x", path=file))
+    ticket = someone(engine).submit()
+    until(lambda: engine._host._loading)
+    start = time.monotonic()
+    engine.close()
+    assert time.monotonic() - start < 20
+    assert ticket.result(0).provenance.reason == "the engine is closed"
+    assert "instinct" not in caplog.text  # nobody is warned of what was wanted
+
+
+def test_closing_while_another_model_loads() -> None:
+    engine, model = engine_by_hand()
+    never: Future[None] = Future()
+    model.swap = lambda kind, spec: never  # type: ignore[attr-defined]
+    swapped = engine.swap("scripted")
+    time.sleep(0.05)
+    engine.close()
+    assert swapped.cancelled() or swapped.result(0) is False
+
+
+def test_a_game_that_ends_without_a_word_while_the_worker_loads(file: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from daydream_motives import MotiveEngine; "
+        "from daydream_motives.engine.backend import BackendSpec; "
+        "MotiveEngine('scripted', spec=BackendSpec('x', path=Path(sys.argv[1]))).load()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(file)], timeout=60, check=True)
+
+
+def test_what_no_pump_saw_is_written_at_the_end(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.sqlite") as journal:
+        engine, model = engine_by_hand(capacity=3, recorder=journal)
+        tickets = [someone(engine, name).submit(moment("one")) for name in ("Ada", "Bo", "Cy")]
+        engine.pump(1000)
+        model.jobs[0].answer()
+        engine.pump(0)
+        model.jobs[1].answer()
+        engine.close()
+        found = [tickets[n].result(0).id for n in range(2)]
+        assert [record["id"] for record in journal.records()] == found
+        assert len(engine.pump()) == 2  # the game still hears of them
+        engine.close()
+        assert len(list(journal.records())) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_writes_nothing_of_what_its_parent_holds(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.sqlite") as journal:
+        engine, model = engine_by_hand(recorder=journal)
+        with engine:
+            ticket = someone(engine).submit(moment("one"))
+            engine.pump()
+            model.jobs[0].answer()
+            held = ticket.poll()
+            assert held is not None
+            assert len(engine._ledger) == 1
+            engine._ledger._lock.acquire()  # another thread of the parent may be writing
+            child = os.fork()
+            if not child:  # a child that waits for the lock is ended by the alarm
+                import signal
+
+                signal.alarm(10)
+                engine._ledger._lock = type("Held", (), {"__enter__": lambda _: os._exit(2)})()
+                for _ in range(40):
+                    someone(engine, "Bo").submit(deadline_ms=0)
+                engine.pump(1000)
+                ticket.result(0)
+                held.choose()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            engine._ledger._lock.release()
+            engine.pump()
+            assert [record["id"] for record in journal.records()] == [held.id]
