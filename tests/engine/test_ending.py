@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -29,22 +29,26 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_closing_while_the_worker_loads(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     engine = MotiveEngine("scripted", spec=BackendSpec("x", path=file))
     ticket = someone(engine).submit()
-    until(lambda: engine._host._loading)
-    start = time.monotonic()
-    engine.close()
-    assert time.monotonic() - start < 20
+    until(lambda: "daydream-worker" in {thread.name for thread in threading.enumerate()})
+    closing = threading.Thread(target=engine.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
     assert ticket.result(0).provenance.reason == "the engine is closed"
     assert "instinct" not in caplog.text  # nobody is warned of what was wanted
 
 
 def test_closing_while_another_model_loads() -> None:
     engine, model = engine_by_hand()
-    never: Future[None] = Future()
-    model.swap = lambda kind, spec: never  # type: ignore[attr-defined]
+    never, asked = Future[None](), threading.Event()
+    model.swap = lambda kind, spec: asked.set() or never  # type: ignore[attr-defined,func-returns-value]
     swapped = engine.swap("scripted")
-    time.sleep(0.05)
-    engine.close()
-    assert swapped.cancelled() or swapped.result(0) is False
+    assert asked.wait(10)
+    closing = threading.Thread(target=engine.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert swapped.result(0) is False
 
 
 def test_a_game_that_ends_without_a_word_while_the_worker_loads(file: Path) -> None:
@@ -65,8 +69,8 @@ def test_what_no_pump_saw_is_written_at_the_end(tmp_path: Path) -> None:
         engine.pump(0)
         model.jobs[1].answer()
         engine.close()
-        found = [tickets[n].result(0).id for n in range(2)]
-        assert [record["id"] for record in journal.records()] == found
+        found = [record["id"] for record in journal.records()]
+        assert found == [tickets[n].result(0).id for n in range(2)]
         assert len(engine.pump()) == 2  # the game still hears of them
         engine.close()
         assert len(list(journal.records())) == 2
@@ -84,6 +88,10 @@ def test_a_fork_writes_nothing_of_what_its_parent_holds(tmp_path: Path) -> None:
             held = ticket.poll()
             assert held is not None
             assert len(engine._ledger) == 1
+            other = someone(engine, "Cy").submit()
+            other.cancel()
+            engine._unmade.append(other)
+            other.lock.acquire()
             engine._ledger._lock.acquire()  # another thread of the parent may be writing
             child = os.fork()
             if not child:  # a child that waits for the lock is ended by the alarm
@@ -94,10 +102,12 @@ def test_a_fork_writes_nothing_of_what_its_parent_holds(tmp_path: Path) -> None:
                 for _ in range(40):
                     someone(engine, "Bo").submit(deadline_ms=0)
                 engine.pump(1000)
+                engine._ledger.flush()
                 ticket.result(0)
                 held.choose()
                 os._exit(0)
             assert os.waitpid(child, 0)[1] == 0
             engine._ledger._lock.release()
-            engine.pump()
+            other.lock.release()
+            engine.pump(1000)
             assert [record["id"] for record in journal.records()] == [held.id]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from by_hand import DRAFTS, engine_by_hand, moment, someone, until
 
+from daydream_motives import Character, CharacterSheet
 from daydream_motives.engine.backend import Answer
 from daydream_motives.engine.compose import Asked
 from daydream_motives.engine.ticket import Settled
@@ -29,6 +30,18 @@ def test_the_first_who_still_waits_has_the_fresh_answer_and_the_rest_a_copy() ->
         engine.pump()
         provenance = again.result(0).provenance
         assert (provenance.source, provenance.tokens_in, len(model.jobs)) == ("cache", 0, 1)
+
+
+def test_of_two_who_wait_one_has_the_fresh_answer() -> None:
+    engine, model = engine_by_hand(capacity=3)
+    with engine:
+        people = [Character(CharacterSheet(name="Ines"), id=id, engine=engine) for id in "ab"]
+        tickets = [one.submit(moment("one")) for one in people]
+        engine.pump(1000)
+        assert len(model.jobs) == 1
+        model.jobs[0].answer(tokens_in=100)
+        told = [ticket.result(0).provenance for ticket in tickets]
+        assert [(one.source, one.tokens_in) for one in told] == [("model", 100), ("cache", 0)]
 
 
 def test_one_that_cannot_be_put_together_does_not_lose_the_others(
