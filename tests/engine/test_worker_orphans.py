@@ -148,12 +148,14 @@ def test_a_fork_of_the_game_that_ends_does_not_end_the_worker(tmp_path: Path) ->
 
 def test_ctrl_c_is_the_games_affair(tmp_path: Path) -> None:
     code = (
-        "try:\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    pass\n"
+        "try:\n    print('now', flush=True)\n    time.sleep(30)\n"
+        "except KeyboardInterrupt:\n    pass\n"
         "print(bool(worker.decide_many([request()])[0].drafts), worker.pid, flush=True)\n"
         "worker.close()\n"
     )
     with game(tmp_path, code) as (process, pid):
         assert process.stdout
+        assert process.stdout.readline() == "now\n"
         for each in (pid, process.pid):  # a terminal tells the whole group
             os.kill(each, signal.SIGINT)
         assert process.stdout.readline().split() == ["True", str(pid)]
