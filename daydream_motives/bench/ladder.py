@@ -8,7 +8,6 @@ as the model wants. What is compared are ratios within one run.
 from __future__ import annotations
 
 import json
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from daydream_motives.bench.figures import machine, middle, percentile, ratio, table
-from daydream_motives.bench.rungs import RUNGS, Job
+from daydream_motives.bench.rungs import RUNGS, Job, save_requests
 from daydream_motives.bench.town import decisions
 from daydream_motives.engine.backend import BackendSpec, Request
 from daydream_motives.errors import BackendError, SettingsError
@@ -28,6 +27,7 @@ from daydream_motives.modelstore.store import ModelStore
 
 BASE = "b"  # what the others are compared with
 FIXED_TOKENS = 75
+WARM = 25  # decisions made before the clock runs: about one of each character
 NATURAL_ONLY = ("naive",)
 FIXED_ONLY = ("ceiling",)
 _BATCH = 16  # sequences under the ceiling where our own number is not known
@@ -126,7 +126,8 @@ class Ladder:
         shipped = self.path.with_name("shipped.gguf")
         self.shipped = shipped if shipped.is_file() else self.path
         self.threads, self.tokens, self.parallel = threads, tokens, _BATCH
-        self.requests, self.depth = _requests(self.spec, count)
+        self.count, self.warm = count, min(count, WARM)
+        self.requests, self.depth = _requests(self.spec, self.warm + count)
 
     def run(
         self, rungs: Sequence[str] = (), *, lengths: Sequence[str] = ("fixed", "natural"),
@@ -151,15 +152,15 @@ class Ladder:
                     yield row
 
     def _rung(self, rung: str, length: str, folder: Path) -> Row:
-        requests = folder / "requests.pickle"
-        requests.write_bytes(pickle.dumps((self.spec, self.requests)))
+        requests = folder / "requests.json"
+        save_requests(requests, self.spec, self.requests)
         path = self.shipped if rung == "naive" else self.path
         instructions = self.spec.style.instructions
         job = Job(
             rung, str(path), self.threads, self.tokens if length == "fixed" else 0,
             self.spec.temperature,
             [(instructions, r.context.as_json(), r.seed) for r in self.requests],
-            str(requests), self.parallel, self.depth,
+            str(requests), self.warm, self.parallel, self.depth,
         )  # fmt: skip
         asked, answer = folder / "job.json", folder / "result.json"
         answer.unlink(missing_ok=True)
@@ -183,7 +184,7 @@ class Ladder:
         return {
             **machine(), "threads": self.threads, "model": self.spec.model,
             "file": self.path.name, "shipped_file": self.shipped.name,
-            "decisions": len(self.requests), "fixed_tokens": self.tokens,
+            "decisions": self.count, "fixed_tokens": self.tokens,
             "prompt_tokens_median": self.depth,
             "versions": {n: _version(n) for n in ("llama-cpp-python", "xllamacpp")},
         }  # fmt: skip

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from daydream_motives.bench.figures import peak_bytes
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
     from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Request
 
 KEYS = ("purpose_a", "purpose_b", "purpose_c")
@@ -32,6 +34,10 @@ SCHEMA = {
     "required": list(KEYS),
     "additionalProperties": False,
 }
+# The server's grammar fails where an answer is over and must go on, so it is kept from being over.
+_NO_END = {
+    **SCHEMA, "properties": {key: {"type": "string", "minLength": 400} for key in KEYS},
+}  # fmt: skip
 NATURAL_LIMIT = 256  # tokens after which an answer of natural length is cut off
 SERVER_SLOTS = 16
 _SEED = 0x7FFFFFFF  # what a server takes for a seed
@@ -39,8 +45,9 @@ _SEED = 0x7FFFFFFF  # what a server takes for a seed
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a rung is given. `messages` are (instructions, context as JSON, seed); `requests` is a
-    pickle of the model's spec and the same decisions as our backend takes them; `tokens` to sample
+    """What a rung is given. `messages` are (instructions, context as JSON, seed); `requests` is the
+    file of the model's spec and the same decisions as our backend takes them; the first `warm` are
+    made before the clock runs, as a game is mostly in the middle of its day; `tokens` to sample
     in each, 0 for as many as the model wants; `depth` of a prompt, in tokens."""
 
     rung: str
@@ -50,6 +57,7 @@ class Job:
     temperature: float
     messages: list[tuple[str, str, int]]
     requests: str
+    warm: int
     parallel: int
     depth: int
 
@@ -109,8 +117,12 @@ def one_after_another(job: Job, *, schema: bool) -> Result:
     )  # fmt: skip
     form = {"response_format": {"type": "json_object", "schema": SCHEMA}} if schema else {}
     found: list[One] = []
+    # It keeps no more than the prompt before: one decision warms it as much as all.
+    before, messages = job.messages[: job.warm], job.messages[job.warm :]
+    for instructions, context, _ in before[-1:]:
+        llm.create_chat_completion(_chat(instructions, context), max_tokens=1)
     began = time.perf_counter()
-    for instructions, context, seed in job.messages:
+    for instructions, context, seed in messages:
         start, llm.read = time.perf_counter(), 0
         reply = llm.create_chat_completion(
             _chat(instructions, context),
@@ -152,28 +164,34 @@ def server(job: Job) -> Result:
         ) as local,
         ThreadPoolExecutor(len(job.messages)) as senders,
     ):
-        gate = threading.Barrier(len(job.messages) + 1)
+        before, messages = job.messages[: job.warm], job.messages[job.warm :]
+        gate = threading.Barrier(len(messages) + 1)
         began: list[float] = []
+        schema = _NO_END if job.tokens else SCHEMA
 
-        def ask(message: tuple[str, str, int]) -> One:
+        def ask(message: tuple[str, str, int], *, warming: bool = False) -> One:
             instructions, context, seed = message
             body = {
                 "messages": _chat(instructions, context), "temperature": job.temperature,
-                "max_tokens": job.tokens or NATURAL_LIMIT, "seed": seed & _SEED,
-                "ignore_eos": bool(job.tokens),
+                "max_tokens": 1 if warming else job.tokens or NATURAL_LIMIT,
+                "seed": seed & _SEED,
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"name": "purposes", "strict": True, "schema": SCHEMA},
+                    "json_schema": {"name": "purposes", "strict": True, "schema": schema},
                 },
             }  # fmt: skip
             asked = urllib.request.Request(  # noqa: S310 - our own server
                 f"{local.url}/chat/completions", json.dumps(body).encode(),
                 {"Content-Type": "application/json"},
             )  # fmt: skip
-            gate.wait()
-            with urllib.request.urlopen(asked) as reply:  # noqa: S310
-                answer = json.load(reply)
-            latency = time.perf_counter() - began[0]
+            if not warming:
+                gate.wait()
+            try:
+                with urllib.request.urlopen(asked) as reply:  # noqa: S310
+                    answer = json.load(reply)
+            except urllib.error.HTTPError as exc:
+                raise RuntimeError(f"Error {exc.code}: {exc.read()[:300]!r}") from exc
+            latency = time.perf_counter() - (began[0] if began else 0.0)
             used, times = answer["usage"], answer["timings"]
             return One(
                 used["prompt_tokens"], times["cache_n"], used["completion_tokens"], latency,
@@ -181,7 +199,8 @@ def server(job: Job) -> Result:
                 is_whole(answer["choices"][0]["message"]["content"] or ""),
             )  # fmt: skip
 
-        answers = [senders.submit(ask, message) for message in job.messages]
+        list(senders.map(lambda message: ask(message, warming=True), before))
+        answers = [senders.submit(ask, message) for message in messages]
         began.append(time.perf_counter())
         gate.wait()
         found = [answer.result() for answer in answers]
@@ -204,31 +223,40 @@ def ours(job: Job, *, parallel: int = 0, forced: bool = True) -> Result:
     from daydream_motives.bench.steps import counting_steps
     from daydream_motives.engine.backend import open_backend
 
-    spec, requests = _pickled(job)
+    spec, requests = _asked().validate_json(Path(job.requests).read_bytes())
     spec = replace(
         spec, threads=job.threads, parallel=parallel, fixed_tokens=job.tokens, forced=forced
     )
     with counting_steps() as steps:
         backend = open_backend("llama", spec)
         try:
-            found = _serve(backend, requests)
+            found = _serve(backend, requests, job.warm)
         finally:
             backend.close()
     return found, {"parallel": getattr(backend, "parallel", 1), "steps": steps.figures()}
 
 
-def _pickled(job: Job) -> tuple[BackendSpec, list[Request]]:
-    with Path(job.requests).open("rb") as file:
-        loaded: tuple[BackendSpec, list[Request]] = pickle.load(file)  # noqa: S301 - our parent's
-    return loaded
+def save_requests(file: Path, spec: BackendSpec, requests: list[Request]) -> None:
+    """What a rung of ours reads again."""
+    file.write_bytes(_asked().dump_json((spec, requests)))
 
 
-def _serve(backend: Backend, requests: Sequence[Request]) -> list[One]:
+def _asked() -> TypeAdapter[tuple[BackendSpec, list[Request]]]:
+    from pydantic import TypeAdapter
+
+    from daydream_motives.engine.backend import BackendSpec, Request
+
+    return TypeAdapter(tuple[BackendSpec, list[Request]])
+
+
+def _serve(backend: Backend, requests: Sequence[Request], warm: int) -> list[One]:
     """Ask for all; what the backend does not take yet waits here."""
     from daydream_motives.engine.backend import Service
 
     if not isinstance(backend, Service):
         raise TypeError(f"{type(backend).__name__} does not take requests one by one")
+    backend.decide_many(requests[:warm])
+    requests = requests[warm:]
     found: list[One | None] = [None] * len(requests)
     room = threading.Semaphore(backend.capacity)
     ended = threading.Semaphore(0)
