@@ -40,6 +40,7 @@ _NO_END = {
 }  # fmt: skip
 NATURAL_LIMIT = 256  # tokens after which an answer of natural length is cut off
 SERVER_SLOTS = 16
+CROWD = 16  # answers that each thread of ours writes at once
 _SEED = 0x7FFFFFFF  # what a server takes for a seed
 
 
@@ -287,8 +288,11 @@ RUNGS: dict[str, tuple[str, Callable[[Job], Result]]] = {
     "b": ("create_chat_completion, JSON schema", lambda job: one_after_another(job, schema=True)),
     "c": (f"xllamacpp server, {SERVER_SLOTS} slots, JSON schema", lambda job: server(job)),
     "d": ("ours, one at a time", lambda job: ours(job, parallel=1)),
-    "e": ("ours, nothing forced", lambda job: ours(job, forced=False)),
-    "f": ("ours", lambda job: ours(job)),
+    "e": (
+        "ours, nothing forced",
+        lambda job: ours(job, parallel=CROWD * job.threads, forced=False),
+    ),
+    "f": ("ours", lambda job: ours(job, parallel=CROWD * job.threads)),
     "ceiling": ("llama.cpp alone, fixed tokens", lambda job: ceiling(job)),
     "naive": ("the file as it ships, as (b)", lambda job: one_after_another(job, schema=True)),
 }

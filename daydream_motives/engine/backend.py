@@ -70,7 +70,7 @@ class BackendSpec:
     model_hash: str = ""
     style: PromptStyle = field(default_factory=PromptStyle)
     threads: int = 0
-    context_window: int = 1280
+    context_window: int = 1088
     temperature: float = 0.7
     parallel: int = 0
     url: str = ""
