@@ -36,10 +36,15 @@ class Layout:
 
 
 def layouts(threads: int, batch: int) -> list[Layout]:
-    """What is tried with so many threads and sequences in all."""
-    found = [Layout(1, threads, False), Layout(1, threads, True)]
-    each_its_own = 1 < threads <= batch and not gpu_layers()
-    return [*found, Layout(threads, 1, False)] if each_its_own else found
+    """What is tried with so many threads and sequences in all.
+
+    One cache for all is for GPUs: on a processor each token looks at the cells of all sequences,
+    which at this depth takes three times as long (and minutes to fill).
+    """
+    if gpu_layers():
+        return [Layout(1, threads, False), Layout(1, threads, True)]
+    each_its_own = [Layout(threads, 1, False)] if 1 < threads <= batch else []
+    return [Layout(1, threads, False), *each_its_own]
 
 
 def measure(path: str, *, threads: int, batch: int, depth: int, steps: int = 75) -> dict[str, Any]:
