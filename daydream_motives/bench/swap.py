@@ -15,8 +15,9 @@ from typing import Any
 
 from daydream_motives.bench.figures import machine, spread
 from daydream_motives.bench.town import decisions
-from daydream_motives.bench.working import Watch, counter, needs, spec_of
+from daydream_motives.bench.working import Watch, needs, spec_of
 from daydream_motives.engine.backend import Answer, BackendSpec, Request, open_backend
+from daydream_motives.engine.opening import counter
 from daydream_motives.engine.worker import WorkerBackend
 from daydream_motives.errors import BackendError, SettingsError
 

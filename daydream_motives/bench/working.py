@@ -14,10 +14,10 @@ from typing import Any
 
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.engine.engine import MotiveEngine
+from daydream_motives.engine.opening import counter
 from daydream_motives.engine.worker import WorkerBackend
 from daydream_motives.errors import BackendError
 from daydream_motives.modelstore.store import ModelStore
-from daydream_motives.motives.budget import CountTokens
 
 _GOING = 5.0  # seconds that a process may take to end after its engine was closed
 _LOADING = 300.0
@@ -127,11 +127,3 @@ def working(
         watch.look()
         worker.close()
         after.update(workers=len(watch.seen), orphans=watch.orphans())
-
-
-def counter(kind: str, spec: BackendSpec) -> CountTokens:
-    if kind != "llama" or spec.path is None:
-        return lambda text: len(text) // 4 + 1
-    from daydream_motives.engine.llama import Tokenizer
-
-    return Tokenizer(spec.path).count

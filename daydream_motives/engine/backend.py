@@ -17,12 +17,8 @@ from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.prompt import PromptStyle
 from daydream_motives.motives.purposes import Draft
 
-
-class Cancelled(Exception):
-    """The work was abandoned on request; never leaves the engine."""
-
-
 GROUP = "daydream_motives.backends"
+CLOSED = "the engine is closed"  # the reason of what can no longer be answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from daydream_motives.engine.backend import CLOSED
 from daydream_motives.engine.decoder import Job, Lane, log, reason_of
 
-CLOSED = "the engine is closed"
 _LOOK = 1.0  # seconds after which an idle lane sees that nobody holds the backend any more
 
 

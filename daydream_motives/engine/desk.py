@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
-from daydream_motives.engine.backend import Answer, Cancel
+from daydream_motives.engine.backend import CLOSED, Answer, Cancel
 from daydream_motives.engine.process import WorkerProcess
 from daydream_motives.engine.wire import Abandon, Rated, ToWorker
 from daydream_motives.errors import BackendError
 
 log = logging.getLogger("daydream_motives.worker")
 TRIES = 2
-CLOSED = "the engine is closed"
 Result = Answer | Rated
 
 

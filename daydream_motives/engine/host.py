@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from daydream_motives.engine.backend import (
+    CLOSED,
     Answer,
     Backend,
     BackendSpec,
@@ -33,7 +34,7 @@ T = TypeVar("T")
 Find = Callable[[], tuple[str, BackendSpec]]
 Another = Callable[[str, BackendSpec, Closing], Backend]
 _LOOK = 0.1  # seconds between two looks at whether a new model is still wanted
-CLOSED, FORKED = "the engine is closed", "the engine was made in another process"
+FORKED = "the engine was made in another process"
 
 
 class _InTurn:

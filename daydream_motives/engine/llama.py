@@ -31,7 +31,7 @@ from daydream_motives.settings import default_threads
 
 __all__ = ["LlamaBackend", "LlamaModel", "Tokenizer", "llama_cpp", "quiet"]
 
-_LANES = 4  # at most: each has a cache of its own
+LANES = 4  # at most: each has a cache of its own
 _SLOTS = 8  # of a lane, where nothing else is asked for
 _GPU_SLOTS = 32
 _SHEETS = 32  # characters whose beginning of the prompt is kept
@@ -101,7 +101,7 @@ class LlamaBackend:
             self.tables = WriterTables(self.llm, self.style)
             shared, _ = prompt_pieces(self.around, dict.fromkeys(FIELDS, ""))
             self.shared = encode(shared, self.llm.tokenize)
-            lanes = 1 if self.llm.gpu_layers else min(self.threads, _LANES, spec.parallel or _LANES)
+            lanes = 1 if self.llm.gpu_layers else min(self.threads, LANES, spec.parallel or LANES)
             slots = _GPU_SLOTS if self.llm.gpu_layers else _SLOTS
             slots = -(-spec.parallel // lanes) if spec.parallel else slots
             shelf, window = Shelf(_SHEETS), spec.context_window

@@ -14,9 +14,9 @@ from dataclasses import replace
 from itertools import islice
 
 from daydream_motives.engine.answering import checked
-from daydream_motives.engine.backend import Answer, Request
+from daydream_motives.engine.backend import CLOSED, Answer, Request
 from daydream_motives.engine.compose import Prepared, identity
-from daydream_motives.engine.host import CLOSED, Host
+from daydream_motives.engine.host import Host
 from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.purposes import RankedPurposes
 

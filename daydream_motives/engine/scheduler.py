@@ -21,9 +21,10 @@ from contextlib import suppress
 from itertools import count
 
 from daydream_motives.engine.alarm import Alarm
+from daydream_motives.engine.backend import CLOSED
 from daydream_motives.engine.compose import Prepared
 from daydream_motives.engine.flight import Flight, Flights
-from daydream_motives.engine.host import CLOSED, FORKED, Host, Seat
+from daydream_motives.engine.host import FORKED, Host, Seat
 from daydream_motives.engine.snapshot import Snapshot
 from daydream_motives.engine.stats import Stats, Tally
 from daydream_motives.engine.ticket import Settled, Ticket

@@ -17,8 +17,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal
 
-from daydream_motives.engine.backend import BackendSpec
-from daydream_motives.engine.desk import CLOSED, Desk, Line
+from daydream_motives.engine.backend import CLOSED, BackendSpec
+from daydream_motives.engine.desk import Desk, Line
 from daydream_motives.engine.process import WorkerProcess
 from daydream_motives.engine.wire import (
     VERSION,

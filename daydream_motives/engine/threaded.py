@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from daydream_motives.engine.backend import (
+    CLOSED,
     Answer,
     Backend,
     Cancel,
@@ -24,7 +25,6 @@ from daydream_motives.engine.backend import (
 from daydream_motives.errors import BackendError
 
 log = logging.getLogger("daydream_motives")
-_CLOSED = "the engine is closed"
 
 
 @dataclass(eq=False, slots=True)
@@ -87,7 +87,7 @@ class Threaded:
             except IndexError:
                 break
             if self._closing.is_set() or job.cancelled:
-                _tell(job, Answer((), reason="cancelled" if job.cancelled else _CLOSED))
+                _tell(job, Answer((), reason="cancelled" if job.cancelled else CLOSED))
             else:
                 group.append(job)
         if group:

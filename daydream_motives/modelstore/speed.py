@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from daydream_motives.engine.llama import LANES
 from daydream_motives.engine.sequences import Sequences
 from daydream_motives.engine.weights import Weights
 
 BATCHES = (1, 8, 16, 32)
-LANES = 4  # as in the engine: contexts of their own share the weights, each with its threads
 # Tokens of a decision: kept from before (instructions, name, description), and read anew.
 KEPT, FRESH = 530, 190
 _WINDOW = 768
