@@ -63,6 +63,7 @@ for _tag, _pattern, _first in (
         _Loader.yaml_implicit_resolvers.setdefault(_char, []).append(
             (f"tag:yaml.org,2002:{_tag}", re.compile(_pattern))
         )
+SCALARS = _Loader.yaml_implicit_resolvers  # for other readers of the same YAML
 
 
 def read_document(path: Path, error: type[ContentError] = ContentError) -> Any:

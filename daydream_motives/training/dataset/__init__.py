@@ -1,0 +1,1 @@
+"""The book of motives: scenes written by hand become the data that small models learn from."""
