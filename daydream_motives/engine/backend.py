@@ -25,7 +25,9 @@ CLOSED = "the engine is closed"  # the reason of what can no longer be answered
 class Request:
     """One decision to make: all a backend may know. `seed` decides every random choice in it.
 
-    `lately` are purposes of the character's last decisions, which should not come again.
+    `lately` are purposes of the character's last decisions, which should not come again. A
+    `repeatable` answer must not depend on who else is answered; another may, by rounding, if that
+    is faster.
     """
 
     context: MotiveContext
@@ -33,6 +35,7 @@ class Request:
     subject: str
     seed: int
     lately: tuple[str, ...] = ()
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Job:
 
     `write` gets the position after the prompt; its generator says what to append and is sent the
     logits. `finish` gets what it returns, `fail` the reason why there is nothing; one of them is
-    called once.
+    called once. An `exact` one is the same to the bit whoever is beside it, and alone is slower.
     """
 
     beginning: tuple[int, ...]
@@ -44,6 +44,7 @@ class Job:
     finish: Callable[[Any], None]
     fail: Callable[[str], None]
     cancelled: Callable[[], bool]
+    exact: bool = True
     cached: int = 0
     length: int = 0  # tokens of it in the cache
     chunks: list[Sequence[int]] = field(default_factory=list)
@@ -81,10 +82,12 @@ def reason_of(exc: Exception) -> str:
 
 
 class Shelf:
-    """Prefixes of the cache that will be needed again, the least recently used given up first."""
+    """Prefixes of the cache that will be needed again, the least recently used given up first;
+    `capacity` in bytes."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self._held = 0
         self.shared: NDArray[np.uint8] | None = None  # of every request; never given up
         self._kept: OrderedDict[tuple[int, ...], NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
@@ -97,9 +100,12 @@ class Shelf:
 
     def keep(self, beginning: tuple[int, ...], data: NDArray[np.uint8]) -> None:
         with self._lock:
+            if beginning in self._kept:  # another lane has read it, too
+                return
             self._kept[beginning] = data
-            while len(self._kept) > self.capacity:
-                self._kept.popitem(last=False)
+            self._held += data.nbytes
+            while self._held > self.capacity and len(self._kept) > 1:
+                self._held -= self._kept.popitem(last=False)[1].nbytes
 
 
 class Lane:
@@ -223,7 +229,7 @@ class Lane:
             job.length = start + 1
         if not rows:
             return
-        if len(rows) == 1:
+        if len(rows) == 1 and self._writing[0].exact:
             # A token that decodes alone takes another path through the matrices, with other
             # rounding: the answer would depend on who is there. So it gets company.
             self.sequences.cut(1, 0)

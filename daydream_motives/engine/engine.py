@@ -263,6 +263,7 @@ class MotiveEngine:
             snapshot.sheet, told[0], id=snapshot.id, key=f"{snapshot.id}:{snapshot.count}",
             tries=ticket.tries, situation=snapshot.situation, spare=told[1],
             backend=seat.backend if seat else None, lately=snapshot.lately, asker=snapshot.asker,
+            repeatable=False,
         )  # fmt: skip
 
     def _put(
@@ -387,10 +388,11 @@ class MotiveEngine:
         backend: Backend | None,
         lately: tuple[str, ...] = (),
         asker: Character | None = None,
+        repeatable: bool = True,
     ) -> Prepared:
         key = f"{self.seed}:{key}"
         return Prepared(
             id_of(self.namespace, key, tries), id, situation,
-            Request(context, sheet.short_name, sheet.subject, seed_of(key), lately),
+            Request(context, sheet.short_name, sheet.subject, seed_of(key), lately, repeatable),
             spare, identity(backend), asker,
         )  # fmt: skip

@@ -1,6 +1,8 @@
-"""Questions that are with the model, and answers that are kept. Knows no deadlines.
+"""Questions that are with the model, and answers that are kept.
 
 Of two that ask the same, while the first is with the model or later, the second gets its answer.
+As many are with the model as can end in time, by what it took lately: one more would slow the
+others down, and what cannot end by its deadline is not begun, unless the model would be idle.
 """
 
 from __future__ import annotations
@@ -12,34 +14,55 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 
 from daydream_motives.engine.answering import checked
 from daydream_motives.engine.backend import Answer, Cancel, Request
 from daydream_motives.engine.compose import NOBODY, Identity, Prepared, Question, identity
 from daydream_motives.engine.host import Host, Seat
+from daydream_motives.engine.pace import Pace
 from daydream_motives.engine.ticket import Settled, Ticket
 from daydream_motives.engine.urgency import Waiting
 
 log = logging.getLogger("daydream_motives")
 KEPT = 256  # answers in the cache
 _AHEAD = 1  # more than the model works on, so that it never waits for us
+_UNTIMED = 2  # of those with a deadline are begun while nobody knows how long an answer takes
+_LOOKED_AT = 32  # of those that wait, to find one that can still end in time
 
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """One question with the model, and all who wait for its answer."""
+    """One question with the model, and all who wait for its answer.
+
+    `done` is the part of it that should be made by now; `load` sums how many were under way, over
+    the seconds that it took.
+    """
 
     question: Question
     request: Request
     seat: Seat
     character: str
     tickets: list[Ticket]
+    began: float = 0.0
+    done: float = 0.0
+    load: float = 0.0
     cancel: Cancel | None = None
     abandoned: bool = False
     landed: bool = False
 
     def waited_for(self) -> bool:
         return any(not ticket.settled for ticket in self.tickets)
+
+    @property
+    def aim(self) -> float:
+        """The next deadline of those who wait."""
+        aims = [ticket.aim for ticket in self.tickets if not ticket.settled]
+        return min((aim for aim in aims if aim is not None), default=inf)
+
+    def left(self, seconds: float) -> float:
+        """What it still takes where an answer takes so many `seconds`."""
+        return max(0.0, 1 - self.done) * seconds
 
     def stop(self) -> None:
         """Ask the model to leave it; not under a lock, for it may answer at once."""
@@ -82,12 +105,19 @@ class Flights:
     ) -> None:
         self._host, self._lock, self._ready = host, lock, ready
         self._settle, self._put = settle, put
-        self.count = 0
         self.late_answers = 0
+        self._pace = Pace()
+        self._flying: set[Flight] = set()
+        self._looked = 0.0  # when their progress was reckoned last
         self._feeding = False
         self._asked: dict[Question, Flight] = {}
         self._of: dict[str, Flight] = {}  # character -> its last
         self._cache = Cache()
+
+    @property
+    def count(self) -> int:
+        """How many the model is at."""
+        return len(self._flying)
 
     def of(self, ticket: Ticket) -> Flight | None:
         """The flight whose answer the ticket waits for."""
@@ -151,22 +181,72 @@ class Flights:
         """The next flight; None, and no more feeding, where there is no room or nothing to do."""
         seat, now = self._host.take(), time.monotonic()
         with self._lock:
+            self._reckon(now)
             while seat and self.count < seat.service.capacity + _AHEAD:
-                if (ticket := self._ready.most(now)) is None:
+                if (ticket := self._choose(now)) is None:
                     break
                 self._ready.remove(ticket)
                 if (prepared := ticket.prepared) is None:  # settled and put together meanwhile
                     continue
                 flight = Flight(
-                    prepared.question, prepared.request, seat, ticket.character, [ticket]
+                    prepared.question, prepared.request, seat, ticket.character, [ticket], now
                 )
                 self._asked[flight.question] = self._of[flight.character] = flight
-                self.count += 1
+                self._flying.add(flight)
                 return flight
             self._feeding = False
         if seat:
             self._host.give_back(seat)
         return None
+
+    def _choose(self, now: float) -> Ticket | None:
+        """Who is begun next: the most urgent that can end in time and makes nobody late."""
+        if not self._flying:  # whatever comes of it: so it is seen how long an answer takes
+            return self._ready.most(now)
+        now_it_takes, then = self._pace.seconds(self.count), self._pace.seconds(self.count + 1)
+        for flight in self._flying:
+            spare = flight.aim - now
+            if flight.left(then) > spare >= flight.left(now_it_takes):
+                return None
+        for ticket in self._ready.in_order(now, _LOOKED_AT):
+            if ticket.aim is None:
+                return ticket
+            if self._pace.known and then <= ticket.aim - now:
+                return ticket
+            if not self._pace.known and self.count < _UNTIMED:
+                return ticket
+            if self.hopeless(ticket, now):
+                self._ready.remove(ticket)  # instinct will answer
+        return None
+
+    def hopeless(self, ticket: Ticket, now: float) -> bool:
+        """Whether the model, which is busy, cannot answer by the deadline even if it had no other
+        to answer; `lock` is held."""
+        return (
+            bool(self._flying)
+            and ticket.aim is not None
+            and (now + self._pace.seconds(1) > ticket.aim)
+        )
+
+    def left(self, flight: Flight) -> float:
+        """Seconds that the model still needs for it, as far as can be told."""
+        with self._lock:
+            self._reckon(time.monotonic())
+            return flight.left(self._pace.seconds(self.count))
+
+    def _reckon(self, now: float) -> None:
+        """Bring up to date how far each should be."""
+        passed, self._looked = now - self._looked, now
+        if (takes := self._pace.seconds(self.count)) > 0:
+            for flight in self._flying:
+                flight.done += passed / takes
+        for flight in self._flying:
+            flight.load += passed * self.count
+
+    def _learn(self, flight: Flight, now: float, *, answered: bool) -> None:
+        if (seconds := now - flight.began) > 0:
+            see = self._pace.learn if answered else self._pace.given_up
+            see(max(1.0, flight.load / seconds), seconds)
 
     def _start(self, flight: Flight) -> None:
         landed = partial(self._landed, flight)
@@ -193,7 +273,10 @@ class Flights:
                 del self._asked[flight.question]
             if self._of.get(flight.character) is flight:
                 del self._of[flight.character]
-            self.count -= 1
+            self._reckon(now := time.monotonic())
+            self._flying.discard(flight)
+            if answer.drafts or flight.abandoned:
+                self._learn(flight, now, answered=bool(answer.drafts))
             tickets = list(flight.tickets)
             fresh = Settled("model", answer.reason, answer, model, flight.request.seed)
             again = replace(fresh, end="cache")

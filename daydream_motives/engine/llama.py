@@ -34,7 +34,7 @@ __all__ = ["LlamaBackend", "LlamaModel", "Tokenizer", "llama_cpp", "quiet"]
 LANES = 4  # at most: each has a cache of its own
 _SLOTS = 8  # of a lane, where nothing else is asked for
 _GPU_SLOTS = 32
-_SHEETS = 32  # characters whose beginning of the prompt is kept
+_SHEETS = 320 * 2**20  # bytes of prompts' beginnings that are kept: some 35 characters' of 135M
 _LOOK = 0.05  # seconds between two looks at whether a lockstep request was cancelled
 
 
@@ -74,8 +74,9 @@ class LlamaModel(Weights):
 class LlamaBackend:
     """Backend and Service over one model; what it answers does not depend on what else is asked.
 
-    `parallel` decisions are written at once (8 a lane; on a GPU 32). On the processor an answer is
-    the same to the bit whoever is beside it.
+    `parallel` decisions are written at once (8 a lane; on a GPU 32). On the processor a repeatable
+    answer is the same to the bit whoever is beside it; another is so but for rounding, and a third
+    faster where nobody is.
     """
 
     adapter_hash = ""
@@ -244,7 +245,7 @@ class LlamaBackend:
         own = [*beginning, *rest]
         job = Job(
             tuple(beginning), rest, writer.reserve, write, finish,
-            lambda reason: done(Answer((), reason=reason)), cancelled,
+            lambda reason: done(Answer((), reason=reason)), cancelled, request.repeatable,
         )  # fmt: skip
         return job
 

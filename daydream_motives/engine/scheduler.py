@@ -233,7 +233,8 @@ class Scheduler:
             return None
         seat, now = self._host.seat, time.monotonic()
         with self._lock:
-            ticket = self._waiting.most(now)
+            while (ticket := self._waiting.most(now)) and self._flights.hopeless(ticket, now):
+                self._waiting.remove(ticket)  # instinct will answer, and needs no context
             if ticket is None:
                 return None
             if seat and len(self._ready) >= max(2, seat.service.capacity):
@@ -318,9 +319,10 @@ class Scheduler:
             if time.monotonic() - self._pumped > PATIENCE:  # else a pump puts it together
                 self._late.append(thing)
                 self._hands.set(0.0, self._catch_up)
-            # Whoever asks the same again may find the answer; but not for ever.
+            # Whoever asks the same again may find the answer, if it comes soon.
             if flight := self._flights.of(thing):
-                self._deadlines.set(time.monotonic() + _GRACE, flight)
+                soon = self._flights.left(flight) < _GRACE
+                self._deadlines.set(time.monotonic() + _GRACE * soon, flight)
 
     def _drop(self, ticket: Ticket, settled: Settled) -> None:
         """Settle a request that may be in line."""

@@ -59,6 +59,12 @@ class Waiting:
         """The most urgent one; among equals, who asked first."""
         return max(self._ends(0), key=lambda t: (urgency(t, now), -t.number), default=None)
 
+    def in_order(self, now: float, limit: int) -> list[Ticket]:
+        """At most `limit`, the most urgent first."""
+        rows = ([one[2] for one in row[:limit]] for row in self._rows.values())
+        tickets = [ticket for row in rows for ticket in row if not ticket.settled]
+        return sorted(tickets, key=lambda t: (-urgency(t, now), t.number))[:limit]
+
     def least(self, now: float) -> Ticket | None:
         """The least urgent one; among equals, who asked last."""
         return min(self._ends(-1), key=lambda t: (urgency(t, now), -t.number), default=None)

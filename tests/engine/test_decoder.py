@@ -263,7 +263,7 @@ def test_what_was_saved_of_a_sequence_can_be_put_into_another(spec: BackendSpec)
 
 
 def test_the_shelf_gives_up_what_was_not_used() -> None:
-    shelf = Shelf(2)
+    shelf = Shelf(2)  # bytes
     one = np.zeros(1, dtype=np.uint8)
     for key in ((1,), (2,)):
         shelf.keep(key, one)
