@@ -83,6 +83,11 @@ def folded(name: str) -> str:
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 
+def dotted(steps: Sequence[str | int]) -> str:
+    """A path for people: they count from one."""
+    return ".".join(str(step + 1 if isinstance(step, int) else step) for step in steps)
+
+
 def _scene(document: Document) -> tuple[Written | None, list[Finding]]:
     data = document.data
     if not isinstance(data, dict):
@@ -113,7 +118,7 @@ def _finding(document: Document, item: Any) -> Finding:
     steps: Steps = tuple(item["loc"])
     data = document.data
     id = data.get("id") if isinstance(data, dict) else None
-    where = f"{id if isinstance(id, str) else '?'}/{'.'.join(map(str, steps))}".rstrip("/")
+    where = f"{id if isinstance(id, str) else '?'}/{dotted(steps)}".rstrip("/")
     if item["type"] == "missing":
         what, remedy = "is missing", "give it"
     elif item["type"] == "extra_forbidden":

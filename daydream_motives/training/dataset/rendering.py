@@ -58,7 +58,7 @@ def situation_of(scene: Scene, decision: DecisionRecord) -> Situation:
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """A character as `compose` asks for one; all that the writer says is remembered comes to mind."""
+    """A character as `compose` asks for one; what the writer says is remembered comes to mind."""
 
     id: str
     sheet: CharacterSheet
@@ -71,9 +71,9 @@ class Decider:
         self,
         now: datetime | None = None,
         *,
-        about: str = "",
-        people: AbstractSet[str] = frozenset(),
-        place: str | None = None,
+        about: str = "",  # noqa: ARG002 - the protocol's arguments
+        people: AbstractSet[str] = frozenset(),  # noqa: ARG002
+        place: str | None = None,  # noqa: ARG002
     ) -> list[Recalled]:
         """The memories as of this hour, strongest first, whatever goes on."""
         return [

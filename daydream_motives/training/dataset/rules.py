@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from daydream_motives.characters.person import mentions
 from daydream_motives.characters.sheet import first_name, is_minor
 from daydream_motives.characters.words import content_words
 from daydream_motives.errors import RelationshipError
-from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.names import allowed_words, unknown_names
 from daydream_motives.motives.purposes import NEAR_DUPLICATE, alike
 from daydream_motives.training.dataset import wording
-from daydream_motives.training.dataset.book import Book, Written, folded
+from daydream_motives.training.dataset.book import Book, Written, dotted, folded
 from daydream_motives.training.dataset.findings import Finding, in_order
 from daydream_motives.training.dataset.nodes import Steps
+from daydream_motives.training.dataset.pairs import Pair
 from daydream_motives.training.dataset.rendering import render
 from daydream_motives.training.dataset.repeats import near_duplicates
 from daydream_motives.training.dataset.scenes import DecisionRecord, Scene
@@ -45,27 +44,6 @@ STOCK_NAMES = frozenset(
     omar aisha ahmed ali""".split()
 )
 _VARIANT_MAY = {"who", "as_", "changes", "contrast", "ties", "remembers", "purposes", "rejected"}
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One decision ready to be learnt: what was told, and what is wanted, most likely first."""
-
-    written: Written
-    index: int
-    context: MotiveContext
-
-    @property
-    def scene(self) -> Scene:
-        return self.written.scene
-
-    @property
-    def record(self) -> DecisionRecord:
-        return self.scene.decisions[self.index]
-
-    @property
-    def where(self) -> str:
-        return f"{self.scene.id}/{self.record.key}"
 
 
 def check(book: Book, beside: Book | None = None) -> tuple[list[Pair], list[Finding]]:
@@ -173,16 +151,13 @@ def _of_pair(pair: Pair) -> Iterator[Finding]:
     steps = written.steps_of(pair.index)
 
     def finding(rest: Steps, what: str, remedy: str) -> Finding:
-        where = ".".join(
-            map(str, (record.key, *(s + 1 if isinstance(s, int) else s for s in rest)))
-        )
-        return written.finding((*steps, *rest), where, what, remedy)
+        return written.finding((*steps, *rest), dotted((record.key, *rest)), what, remedy)
 
     sheet = scene.people[record.who]
     for need in record.needs or {}:
         if need not in sheet.needs:
-            known = ", ".join(sheet.needs)
-            yield finding(("needs",), f"the need {need!r}", f"use {known}, or give it to the sheet")
+            needs = ", ".join(sheet.needs)
+            yield finding(("needs",), f"the need {need!r}", f"use {needs}, or give it to the sheet")
     told = pair.context.text
     known = [n for e in pair.context.entities for n in (e.name, *e.aliases)] + [pair.context.name]
     allowed = allowed_words(told, known)
@@ -294,7 +269,7 @@ def _of_variant(written: Written, index: int, rendered: dict[str, Pair]) -> Iter
     if len(moved) + int(memory) != 1:
         yield finding(
             f"{len(moved)} ties and {int(memory)} memories change",
-            "let one tie differ from the base's, or one memory differ, come or go (repeat the rest)",
+            "let one tie differ, or one memory differ, come or go (give the other memories again)",
         )
     pair, before = rendered.get(record.key), rendered.get(record.changes)
     if pair is None or before is None:

@@ -8,7 +8,7 @@ from statistics import median
 
 from daydream_motives.characters.sheet import MBTI_TYPES, first_name
 from daydream_motives.training.dataset.book import Book, folded
-from daydream_motives.training.dataset.rules import Pair
+from daydream_motives.training.dataset.pairs import Pair
 from daydream_motives.training.dataset.verbs import main_verb, opening
 
 

@@ -65,8 +65,8 @@ def shape(text: str, name: str) -> Iterator[Wrong]:
         if not (stop[2] == "." and (word in _ABBREVIATIONS or len(word) == 1)):
             yield f"more than one sentence ({stop[0].strip()!r})", "make it one sentence"
             break
-    if found := _DOUBLE_QUOTES.search(text):
-        yield f"the mark {found[0]}", "report speech, or use single quotes"
+    if mark := _DOUBLE_QUOTES.search(text):
+        yield f"the mark {mark[0]}", "report speech, or use single quotes"
 
 
 def person(text: str) -> Iterator[Wrong]:
