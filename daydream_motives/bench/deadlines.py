@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from daydream_motives.bench.figures import percentile
 from daydream_motives.bench.scale import Town
 from daydream_motives.characters.character import Character
 from daydream_motives.engine.backend import Answer, BackendSpec, Request
@@ -220,7 +221,7 @@ def _way(
         worked.append(time.perf_counter() - busy)
         time.sleep(max(0.0, began + FRAME - time.monotonic()))
     end()
-    return Way(_call(calls), _share(worked, 0.5) * 1000, _share(worked, 0.99) * 1000)
+    return Way(_call(calls), percentile(worked, 0.5) * 1000, percentile(worked, 0.99) * 1000)
 
 
 def _work(loops: int) -> int:
@@ -245,19 +246,13 @@ def _timed(seconds: list[float], call: Callable[[], Any]) -> Any:
     return found
 
 
-def _share(seconds: Sequence[float], share: float) -> float:
-    """The value that this share of them does not exceed."""
-    ordered = sorted(seconds)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
 def _lateness(seconds: Sequence[float]) -> Lateness:
     late = [max(0.0, one) * 1000 for one in seconds]
     return Lateness(
-        len(late), _share(late, 0.5), _share(late, 0.99), _share(late, 0.999), max(late)
+        len(late), percentile(late, 0.5), percentile(late, 0.99), percentile(late, 0.999), max(late)
     )
 
 
 def _call(seconds: Sequence[float]) -> Call:
     us = [one * 1e6 for one in seconds]
-    return Call(len(us), _share(us, 0.5), _share(us, 0.99), max(us))
+    return Call(len(us), percentile(us, 0.5), percentile(us, 0.99), max(us))

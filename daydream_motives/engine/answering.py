@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
-from daydream_motives.engine.backend import Answer
+from daydream_motives.engine.backend import Answer, fault_of
 from daydream_motives.engine.compose import Identity, Prepared
 from daydream_motives.engine.ticket import Settled
 from daydream_motives.motives.purposes import (
     Decision,
-    Draft,
     Provenance,
     RankedPurposes,
     Source,
@@ -19,33 +16,10 @@ from daydream_motives.motives.purposes import (
 
 def checked(answer: object) -> Answer:
     """A backend's answer; an empty one with a reason where it is none that can be read."""
-    wrong = _wrong(answer)
-    if wrong or not isinstance(answer, Answer):
-        return Answer((), reason=f"the backend answered with {wrong}")
+    fault = fault_of(answer)
+    if fault or not isinstance(answer, Answer):
+        return Answer((), reason=f"the backend answered with {fault}")
     return answer
-
-
-def _wrong(answer: object) -> str:
-    """What is wrong with an answer; anyone's backend may have made it."""
-    if not isinstance(answer, Answer):
-        return type(answer).__name__
-    if not isinstance(answer.drafts, tuple | list):
-        return f"{type(answer.drafts).__name__} for drafts"
-    for draft in answer.drafts:
-        if not isinstance(draft, Draft) or not isinstance(draft.text, str):
-            return "a draft without a text"
-        if not isinstance(draft.confidence, int | float) or not math.isfinite(draft.confidence):
-            return f"{draft.confidence!r} for confidence"
-    counts = (answer.tokens_in, answer.tokens_out, answer.tokens_cached)
-    made_by = answer.made_by or ("", "", "")
-    if not isinstance(made_by, tuple) or len(made_by) != 3:
-        return f"{made_by!r} for what made it"
-    words = (answer.prompt_hash, answer.reason, *made_by)
-    if not all(isinstance(count, int) for count in counts):
-        return "a count of tokens that is none"
-    if not all(isinstance(word, str) for word in words):
-        return "a name, a hash or a reason that is no text"
-    return ""
 
 
 def ranked(

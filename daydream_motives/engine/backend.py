@@ -6,6 +6,7 @@ same path as anyone's. Knows nothing of simulation or training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -15,9 +16,10 @@ from typing import Protocol, runtime_checkable
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.context import MotiveContext
 from daydream_motives.motives.prompt import PromptStyle
-from daydream_motives.motives.purposes import Draft
+from daydream_motives.motives.purposes import RANKS, Draft
 
 GROUP = "daydream_motives.backends"
+MAX_TEXT = 20_000  # characters of all drafts of an answer
 CLOSED = "the engine is closed"  # the reason of what can no longer be answered
 
 
@@ -75,6 +77,33 @@ class BackendSpec:
     url: str = ""
     fixed_tokens: int = 0
     forced: bool = True
+
+
+def fault_of(answer: object) -> str:
+    """What is wrong with an answer, empty where nothing is: anyone's backend may have made it."""
+    if not isinstance(answer, Answer):
+        return type(answer).__name__
+    if not isinstance(answer.drafts, tuple | list):
+        return f"{type(answer.drafts).__name__} for drafts"
+    for draft in answer.drafts:
+        if not isinstance(draft, Draft) or not isinstance(draft.text, str):
+            return "a draft without a text"
+        if not isinstance(draft.confidence, int | float) or not math.isfinite(draft.confidence):
+            return f"{draft.confidence!r} for confidence"
+    if len(answer.drafts) > RANKS:
+        return f"{len(answer.drafts)} drafts where {RANKS} are wanted"
+    if sum(len(draft.text) for draft in answer.drafts) > MAX_TEXT:
+        return f"more than {MAX_TEXT} characters"
+    counts = (answer.tokens_in, answer.tokens_out, answer.tokens_cached)
+    made_by = answer.made_by or ("", "", "")
+    if not isinstance(made_by, tuple) or len(made_by) != 3:
+        return f"{made_by!r} for what made it"
+    words = (answer.prompt_hash, answer.reason, *made_by)
+    if not all(isinstance(count, int) for count in counts):
+        return "a count of tokens that is none"
+    if not all(isinstance(word, str) for word in words):
+        return "a name, a hash or a reason that is no text"
+    return ""
 
 
 @runtime_checkable

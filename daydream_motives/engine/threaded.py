@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
 from daydream_motives.engine.backend import (
@@ -22,6 +22,7 @@ from daydream_motives.engine.backend import (
     Scorer,
     Service,
 )
+from daydream_motives.engine.errands import Errands
 from daydream_motives.errors import BackendError
 
 log = logging.getLogger("daydream_motives")
@@ -50,14 +51,14 @@ class Threaded:
         self.capacity = 2 * self._size  # while one group is decided the next one gathers
         self._waiting: deque[_Job] = deque()
         self._closing = threading.Event()
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daydream-decide")
+        self._errands = Errands("daydream-decide")
 
     def start(self, request: Request, done: Done) -> Cancel:
         """Begin; see Service. After `close` the answer is given before this returns."""
         job = _Job(request, done)
         self._waiting.append(job)
         try:
-            self._pool.submit(self._group)
+            self._errands.submit(self._group)
         except RuntimeError:  # closed
             self._closing.set()
             self._group()
@@ -69,14 +70,16 @@ class Threaded:
         if not isinstance(backend, Scorer):
             raise BackendError(f"{backend.model} cannot compare purposes")
         try:
-            return self._pool.submit(backend.score, request, texts).result()
-        except RuntimeError as exc:
+            return self._errands.submit(lambda: backend.score(request, texts)).result()
+        except (RuntimeError, CancelledError) as exc:
             raise BackendError(f"{backend.model} could not compare purposes: {exc}") from exc
 
     def close(self) -> None:
         """Abandon what is under way, answer what waits, end the thread; harmless when repeated."""
         self._closing.set()
-        self._pool.shutdown(wait=True)
+        self._errands.close()
+        while self._waiting:
+            self._group()
 
     def _group(self) -> None:
         """Decide what waits, at most one group; each request started calls this once."""

@@ -12,14 +12,12 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from daydream_motives.engine.backend import Answer, BackendSpec, Request
+from daydream_motives.engine.backend import Answer, BackendSpec, Request, fault_of
 from daydream_motives.errors import BackendError
-from daydream_motives.motives.purposes import RANKS
 
 T = TypeVar("T")
 VERSION = 1
 MAX_LINE = 4_000_000  # bytes; a context of the longest kind has some ten thousand
-MAX_TEXT = 20_000  # characters of all drafts of an answer
 _REMEDY = "please report it, with the log of daydream_motives.worker"
 
 Number = Annotated[int, Field(ge=0)]
@@ -210,14 +208,5 @@ def _check(message: FromWorker) -> None:
     """What types cannot say of an answer; raises BackendError."""
     if isinstance(message, Rated) and not all(map(math.isfinite, message.scores)):
         raise BackendError("scores came that are no numbers")
-    if not isinstance(message, Done):
-        return
-    answer = message.answer
-    if not isinstance(answer, Answer):
-        raise BackendError(f"the backend answered with {type(answer).__name__}")
-    if len(answer.drafts) > RANKS:
-        raise BackendError(f"{len(answer.drafts)} drafts came where {RANKS} are wanted")
-    if sum(len(draft.text) for draft in answer.drafts) > MAX_TEXT:
-        raise BackendError(f"an answer of more than {MAX_TEXT} characters came")
-    if not all(math.isfinite(draft.confidence) for draft in answer.drafts):
-        raise BackendError("an answer's confidence is no number")
+    if isinstance(message, Done) and (fault := fault_of(message.answer)):
+        raise BackendError(f"the backend answered with {fault}")
