@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from daydream_motives.characters.sheet import CharacterSheet
     from daydream_motives.engine.backend import Backend, BackendSpec
     from daydream_motives.engine.engine import MotiveEngine
-    from daydream_motives.engine.launch import run_worker_if_asked
-    from daydream_motives.engine.stats import Stats
-    from daydream_motives.engine.ticket import Ticket
+    from daydream_motives.engine.live.stats import Stats
+    from daydream_motives.engine.live.ticket import Ticket
+    from daydream_motives.engine.worker.launch import run_worker_if_asked
     from daydream_motives.errors import DaydreamError
     from daydream_motives.journal import Journal
     from daydream_motives.modelstore.store import ModelStore
@@ -41,9 +41,9 @@ _HOMES = {
     "characters.sheet": ("CharacterSheet",),
     "engine.backend": ("Backend", "BackendSpec"),
     "engine.engine": ("MotiveEngine",),
-    "engine.stats": ("Stats",),
-    "engine.ticket": ("Ticket",),
-    "engine.launch": ("run_worker_if_asked",),
+    "engine.live.stats": ("Stats",),
+    "engine.live.ticket": ("Ticket",),
+    "engine.worker.launch": ("run_worker_if_asked",),
     "errors": ("DaydreamError",),
     "journal": ("Journal",),
     "modelstore.store": ("ModelStore",),

@@ -107,7 +107,7 @@ def test_only_training_imports_the_libraries_of_training(file: Path) -> None:
     assert home_of(file) == "training" or not roots & ONLY_TRAINING
 
 
-@pytest.mark.parametrize("file", sorted((PACKAGE / "engine").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("file", sorted((PACKAGE / "engine").rglob("*.py")), ids=name_of)
 def test_the_engine_reaches_the_store_only_inside_functions(file: Path) -> None:
     assert not [m for m, inside in imports(file) if part_of(m) == "modelstore" and not inside]
 

@@ -26,9 +26,9 @@ from daydream_motives.characters.character import Character
 from daydream_motives.engine.backend import Answer, BackendSpec, Request
 from daydream_motives.engine.compose import compose
 from daydream_motives.engine.engine import MotiveEngine
+from daydream_motives.engine.live.snapshot import Snapshot
+from daydream_motives.engine.live.ticket import Ticket
 from daydream_motives.engine.scripted import ScriptedBackend
-from daydream_motives.engine.snapshot import Snapshot
-from daydream_motives.engine.ticket import Ticket
 from daydream_motives.motives.budget import rough_count
 from daydream_motives.motives.context import DEFAULT_BUDGET
 from daydream_motives.motives.situation import Situation

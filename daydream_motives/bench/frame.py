@@ -21,7 +21,7 @@ from daydream_motives.bench.figures import machine, spread, table
 from daydream_motives.bench.town import Cast
 from daydream_motives.bench.working import Watch, needs, working
 from daydream_motives.engine.engine import MotiveEngine
-from daydream_motives.engine.ticket import Ticket
+from daydream_motives.engine.live.ticket import Ticket
 from daydream_motives.motives.purposes import Decision
 
 LATE_S = 1 / FRAMES_PER_SECOND + 0.001

@@ -15,7 +15,7 @@ from typing import Any
 from daydream_motives.bench.figures import machine, percentile, ratio, table
 from daydream_motives.bench.town import Cast
 from daydream_motives.bench.working import memory_of, own_memory, working
-from daydream_motives.engine.ticket import Ticket
+from daydream_motives.engine.live.ticket import Ticket
 
 _TICK_S = 1 / 30
 _SAMPLE_S = 1.0

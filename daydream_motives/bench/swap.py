@@ -18,7 +18,7 @@ from daydream_motives.bench.town import decisions
 from daydream_motives.bench.working import Watch, needs, spec_of
 from daydream_motives.engine.backend import Answer, BackendSpec, Request, open_backend
 from daydream_motives.engine.opening import counter
-from daydream_motives.engine.worker import WorkerBackend
+from daydream_motives.engine.worker.backend import WorkerBackend
 from daydream_motives.errors import BackendError, SettingsError
 
 _AHEAD = 8  # requests that wait beside those under way

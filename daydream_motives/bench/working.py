@@ -15,7 +15,7 @@ from typing import Any
 from daydream_motives.engine.backend import BackendSpec
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.engine.opening import counter
-from daydream_motives.engine.worker import WorkerBackend
+from daydream_motives.engine.worker.backend import WorkerBackend
 from daydream_motives.errors import BackendError
 from daydream_motives.modelstore.store import ModelStore
 

@@ -29,7 +29,7 @@ from daydream_motives.characters.sheet import (
 from daydream_motives.errors import DaydreamError, Problem, SheetError
 
 if TYPE_CHECKING:  # for annotations only: at run time nothing below imports what is above
-    from daydream_motives.engine.ticket import Ticket
+    from daydream_motives.engine.live.ticket import Ticket
     from daydream_motives.motives.purposes import Decision
     from daydream_motives.motives.situation import Situation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daydream_motives.engine.backend import Answer, fault_of
 from daydream_motives.engine.compose import Identity, Prepared
-from daydream_motives.engine.ticket import Settled
+from daydream_motives.engine.live.ticket import Settled
 from daydream_motives.motives.purposes import (
     Decision,
     Provenance,

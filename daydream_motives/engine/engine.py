@@ -31,12 +31,12 @@ from daydream_motives.engine.compose import (
 )
 from daydream_motives.engine.host import Host, Seat
 from daydream_motives.engine.ledger import Ledger
+from daydream_motives.engine.live.scheduler import PATIENCE, Scheduler
+from daydream_motives.engine.live.snapshot import Snapshot
+from daydream_motives.engine.live.stats import Stats
+from daydream_motives.engine.live.ticket import Settled, Ticket, results
 from daydream_motives.engine.lockstep import Recorded
 from daydream_motives.engine.opening import installed, opened, opening
-from daydream_motives.engine.scheduler import PATIENCE, Scheduler
-from daydream_motives.engine.snapshot import Snapshot
-from daydream_motives.engine.stats import Stats
-from daydream_motives.engine.ticket import Settled, Ticket, results
 from daydream_motives.errors import DaydreamError
 from daydream_motives.motives.context import DEFAULT_BUDGET, MotiveContext
 from daydream_motives.motives.instinct import instinct

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Cancel, Done, Request
-from daydream_motives.engine.crew import Crew, Order
-from daydream_motives.engine.decoder import Job, Lane, Shelf
-from daydream_motives.engine.sampling import Logits, log_total
-from daydream_motives.engine.sequences import Sequences
-from daydream_motives.engine.weights import Tokenizer, Weights, llama_cpp, quiet
-from daydream_motives.engine.writer import Step, Writer, WriterTables
+from daydream_motives.engine.decoding.crew import Crew, Order
+from daydream_motives.engine.decoding.decoder import Job, Lane, Shelf
+from daydream_motives.engine.decoding.sampling import Logits, log_total
+from daydream_motives.engine.decoding.sequences import Sequences
+from daydream_motives.engine.decoding.weights import Tokenizer, Weights, llama_cpp, quiet
+from daydream_motives.engine.decoding.writer import Step, Writer, WriterTables
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.budget import FIELDS
 from daydream_motives.motives.prompt import FRAME, encode, prompt_pieces

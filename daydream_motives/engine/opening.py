@@ -63,7 +63,7 @@ def counter(kind: str, spec: BackendSpec) -> CountTokens:
 
 def _in_worker(kind: str, spec: BackendSpec, closing: Closing) -> Backend:
     """The model in a process of its own, once it is open there."""
-    from daydream_motives.engine.worker import WorkerBackend
+    from daydream_motives.engine.worker.backend import WorkerBackend
 
     try:
         worker = WorkerBackend(kind, spec, tokenizer=counter)

@@ -21,9 +21,9 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Cancel, Done, Request
-from daydream_motives.engine.remote_address import read_address
-from daydream_motives.engine.remote_http import Limits, Server, Unanswered
-from daydream_motives.engine.remote_reply import read_reply
+from daydream_motives.engine.openai.address import read_address
+from daydream_motives.engine.openai.reply import read_reply
+from daydream_motives.engine.openai.transport import Limits, Server, Unanswered
 from daydream_motives.errors import SettingsError
 from daydream_motives.motives.budget import rough_count
 from daydream_motives.settings import api_insecure, api_key

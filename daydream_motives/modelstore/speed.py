@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from daydream_motives.engine.decoding.sequences import Sequences
+from daydream_motives.engine.decoding.weights import Weights
 from daydream_motives.engine.llama import LANES
-from daydream_motives.engine.sequences import Sequences
-from daydream_motives.engine.weights import Weights
 
 BATCHES = (1, 8, 16, 32)
 # Tokens of a decision: kept from before (instructions, name, description), and read anew.

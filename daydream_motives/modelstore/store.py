@@ -19,7 +19,7 @@ from typing import Any
 
 from daydream_motives.characters.files import exists, write_atomic
 from daydream_motives.engine.backend import BackendSpec
-from daydream_motives.engine.remote_address import is_address, read_address
+from daydream_motives.engine.openai.address import is_address, read_address
 from daydream_motives.errors import (
     ModelCorrupt,
     ModelMissing,

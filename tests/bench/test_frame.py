@@ -23,7 +23,7 @@ from daydream_motives.cli import main
 from daydream_motives.engine.backend import Answer, BackendSpec, Request
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.engine.scripted import ScriptedBackend
-from daydream_motives.engine.worker import WorkerBackend
+from daydream_motives.engine.worker.backend import WorkerBackend
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.budget import rough_count
 from daydream_motives.motives.context import MotiveContext

@@ -15,7 +15,7 @@ from typing import Any
 
 from daydream_motives.engine.backend import Answer, Backend, BackendSpec, Cancel, Done, Request
 from daydream_motives.engine.scripted import ScriptedBackend
-from daydream_motives.engine.worker_main import main
+from daydream_motives.engine.worker.main import main
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.purposes import Draft
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daydream_motives import MotiveEngine, Ticket
-from daydream_motives.engine.alarm import Alarm
+from daydream_motives.engine.live.alarm import Alarm
 
 
 @pytest.mark.parametrize("deadline", [0, -1, -math.inf, math.nan, -0.0])
@@ -94,7 +94,7 @@ def test_instinct_in_haste_speaks_of_what_is_there() -> None:
 
 
 def test_what_hangs_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daydream_motives.engine.scheduler._GRACE", 0.05)
+    monkeypatch.setattr("daydream_motives.engine.live.scheduler._GRACE", 0.05)
     engine, model = engine_by_hand()
     with engine:
         first = someone(engine).submit(deadline_ms=150)

@@ -17,10 +17,10 @@ import pytest
 from tiny import write_gguf
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Request, Service
-from daydream_motives.engine.decoder import Shelf
+from daydream_motives.engine.decoding.decoder import Shelf
+from daydream_motives.engine.decoding.sequences import Sequences
+from daydream_motives.engine.decoding.weights import Weights
 from daydream_motives.engine.llama import LlamaBackend, Tokenizer
-from daydream_motives.engine.sequences import Sequences
-from daydream_motives.engine.weights import Weights
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.context import MotiveContext
 

@@ -10,7 +10,7 @@ from by_hand import DRAFTS, engine_by_hand, moment, someone, until
 from daydream_motives import Character, CharacterSheet
 from daydream_motives.engine.backend import Answer
 from daydream_motives.engine.compose import Asked
-from daydream_motives.engine.ticket import Settled
+from daydream_motives.engine.live.ticket import Settled
 
 
 def test_the_first_who_still_waits_has_the_fresh_answer_and_the_rest_a_copy() -> None:

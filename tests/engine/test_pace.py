@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daydream_motives import MotiveEngine
-from daydream_motives.engine.pace import Pace
-from daydream_motives.engine.ticket import Ticket
+from daydream_motives.engine.live.pace import Pace
+from daydream_motives.engine.live.ticket import Ticket
 
 SEEN = st.lists(
     st.tuples(st.floats(1, 64), st.floats(1e-3, 1e3)), min_size=1, max_size=40

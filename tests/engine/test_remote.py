@@ -45,8 +45,8 @@ from daydream_motives.engine.backend import (
     Service,
     open_backend,
 )
+from daydream_motives.engine.openai.transport import Dialect, Limits
 from daydream_motives.engine.remote import RemoteBackend
-from daydream_motives.engine.remote_http import Dialect, Limits
 from daydream_motives.errors import SettingsError
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.motives.budget import rough_count

@@ -10,7 +10,7 @@ from hostile_server import TEXTS, completion, purposes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daydream_motives.engine.remote_reply import (
+from daydream_motives.engine.openai.reply import (
     MAX_CONTENT,
     complaint,
     load,

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from daydream_motives import Character, Decision, Journal, MotiveEngine, Situation, Ticket
 from daydream_motives.characters.person import Person
 from daydream_motives.characters.relationships import Relationship
-from daydream_motives.engine import scheduler
 from daydream_motives.engine.backend import Answer, Cancel, Done, Request
-from daydream_motives.engine.urgency import level
+from daydream_motives.engine.live import scheduler
+from daydream_motives.engine.live.urgency import level
 from daydream_motives.motives.purposes import Draft
 
 SUPERSEDED = "a later request took its place"

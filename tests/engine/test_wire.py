@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daydream_motives.engine import wire
 from daydream_motives.engine.backend import Answer, BackendSpec, Request
+from daydream_motives.engine.worker import wire
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.context import MotiveContext, ReceiptEntry
 from daydream_motives.motives.prompt import PromptStyle
@@ -131,7 +131,7 @@ def test_a_line_with_one_thing_wrong_is_refused_or_means_the_same(
          "capacity"),
         (b'{"t":"rated","id":1,"scores":[NaN]}\n', "no numbers"),
         (b'{"t":"done","id":1,"answer":{"drafts":[{"text":"x","confidence":NaN}]}}\n',
-         "confidence is no number"),
+         "nan for confidence"),
         (b'{"t":"done","id":1,"answer":{"drafts":[' + b",".join([b'{"text":"x"}'] * 4) + b"]}}\n",
          "4 drafts"),
         (b'{"t":"done","id":1,"answer":{"drafts":[{"text":"' + b"x" * 30_000 + b'"}]}}\n',

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from workers import HOSTILE, Answers, alive, eventually, hostile, request
 
-from daydream_motives.engine import launch
 from daydream_motives.engine.backend import (
     Answer,
     Backend,
@@ -26,7 +25,8 @@ from daydream_motives.engine.backend import (
     Service,
     open_backend,
 )
-from daydream_motives.engine.worker import Limits, WorkerBackend
+from daydream_motives.engine.worker import launch
+from daydream_motives.engine.worker.backend import Limits, WorkerBackend
 from daydream_motives.errors import BackendError, SettingsError
 from daydream_motives.motives.budget import rough_count
 

@@ -15,7 +15,7 @@ import pytest
 from workers import HOSTILE, QUICK, Answers, alive, environment, eventually, fake, hostile, request
 
 from daydream_motives.engine.backend import BackendSpec
-from daydream_motives.engine.worker import Limits, WorkerBackend
+from daydream_motives.engine.worker.backend import Limits, WorkerBackend
 from daydream_motives.errors import BackendError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs signals")

@@ -92,9 +92,9 @@ def test_a_worker_notices_that_its_parent_changed(tmp_path: Path) -> None:
     """Where the kernel does not end it and its pipes stay open: it looks for itself."""
     launcher = tmp_path / "launcher.py"
     launcher.write_text(
-        "from daydream_motives.engine import worker_main\n"
-        "worker_main._die_with = lambda parent: None\n"  # no help from the kernel
-        "worker_main.main()\n"
+        "from daydream_motives.engine.worker import main as worker\n"
+        "worker._die_with = lambda parent: None\n"  # no help from the kernel
+        "worker.main()\n"
     )
     parent = tmp_path / "parent.py"
     parent.write_text(
@@ -166,7 +166,7 @@ def test_a_main_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
     script.write_text(
         "print('begin', flush=True)\n"
         "from daydream_motives.engine.backend import BackendSpec\n"
-        "from daydream_motives.engine.worker import WorkerBackend\n"
+        "from daydream_motives.engine.worker.backend import WorkerBackend\n"
         "worker = WorkerBackend('scripted', BackendSpec('scripted'))\n"
         "worker.wait()\n"
         "worker.close()\n"
@@ -191,7 +191,7 @@ def test_a_frozen_game_becomes_its_own_worker(tmp_path: Path) -> None:
         "print('begin', flush=True)\n"
         f"sys.executable, sys.frozen = {str(frozen)!r}, True\n"
         "from daydream_motives.engine.backend import BackendSpec\n"
-        "from daydream_motives.engine.worker import WorkerBackend\n"
+        "from daydream_motives.engine.worker.backend import WorkerBackend\n"
         "worker = WorkerBackend('scripted', BackendSpec('scripted'))\n"
         "worker.wait()\n"
         "worker.close()\n"

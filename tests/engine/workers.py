@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Request
-from daydream_motives.engine.worker import Limits, WorkerBackend
+from daydream_motives.engine.worker.backend import Limits, WorkerBackend
 from daydream_motives.motives.context import MotiveContext
 
 HOSTILE = [sys.executable, "-P", str(Path(__file__).with_name("hostile.py"))]

@@ -17,8 +17,8 @@ from conftest import HARBOUR
 from daydream_motives import Character, CharacterSheet, MotiveEngine, Situation
 from daydream_motives.bench.server import LocalServer, serve
 from daydream_motives.engine.backend import Answer, Request
+from daydream_motives.engine.openai.transport import Dialect
 from daydream_motives.engine.remote import RemoteBackend
-from daydream_motives.engine.remote_http import Dialect
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.motives.context import build_context
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Request, open_backend
-from daydream_motives.engine.weights import Tokenizer
-from daydream_motives.engine.worker import Limits, WorkerBackend
+from daydream_motives.engine.decoding.weights import Tokenizer
+from daydream_motives.engine.worker.backend import Limits, WorkerBackend
 from daydream_motives.errors import BackendError
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.motives.context import MotiveContext
@@ -165,7 +165,7 @@ def test_a_lack_of_memory_ends_nothing_but_the_worker(
     script.write_text(
         "import resource\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({megabytes} << 20, {megabytes} << 20))\n"
-        "from daydream_motives.engine.worker_main import main\n"
+        "from daydream_motives.engine.worker.main import main\n"
         "main()\n"
     )
     command = [sys.executable, "-P", str(script)]

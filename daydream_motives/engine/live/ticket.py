@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from daydream_motives.engine.backend import Answer
 from daydream_motives.engine.compose import Identity, Prepared
-from daydream_motives.engine.snapshot import Snapshot
+from daydream_motives.engine.live.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from daydream_motives.motives.purposes import Decision, RankedPurposes

@@ -21,8 +21,8 @@ from typing import Any
 import httpx2
 from pydantic import SecretStr
 
-from daydream_motives.engine.remote_address import Address
-from daydream_motives.engine.remote_reply import complaint, load
+from daydream_motives.engine.openai.address import Address
+from daydream_motives.engine.openai.reply import complaint, load
 from daydream_motives.motives.prompt import KEYS
 
 MAX_BYTES = 1_000_000  # of a reply; three purposes with log-probabilities have some 30,000

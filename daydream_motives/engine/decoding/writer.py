@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from daydream_motives.engine.backend import Request
-from daydream_motives.engine.sampling import (
+from daydream_motives.engine.decoding.sampling import (
     Logits,
     Mask,
     NameGate,

@@ -19,8 +19,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from daydream_motives.engine.launch import creation_flags, environment
-from daydream_motives.engine.wire import (
+from daydream_motives.engine.worker.launch import creation_flags, environment
+from daydream_motives.engine.worker.wire import (
     MAX_LINE,
     Beat,
     FromWorker,

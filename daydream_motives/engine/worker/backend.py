@@ -1,7 +1,7 @@
 """A backend in a process of its own: whatever happens to the model, the game goes on.
 
 A crash, a hang or a lack of memory ends the worker and nothing else; requests under way are put to
-the next one. This is the game's side; `worker_main` is the program, `supervise` keeps it alive,
+the next one. This is the game's side; `main` is the program, `supervise` keeps it alive,
 `desk` keeps the requests. Knows nothing of characters or deadlines.
 """
 
@@ -17,10 +17,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Cancel, Done, Request
-from daydream_motives.engine.desk import Job, Result
-from daydream_motives.engine.launch import default_command
-from daydream_motives.engine.supervise import Limits, Supervisor, Tokenizer, Wanted
-from daydream_motives.engine.wire import Ask, Rate, Rated
+from daydream_motives.engine.worker.desk import Job, Result
+from daydream_motives.engine.worker.launch import default_command
+from daydream_motives.engine.worker.supervise import Limits, Supervisor, Tokenizer, Wanted
+from daydream_motives.engine.worker.wire import Ask, Rate, Rated
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.budget import rough_count
 from daydream_motives.settings import default_threads

@@ -6,7 +6,7 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from daydream_motives.engine.ticket import End
+from daydream_motives.engine.live.ticket import End
 
 _LAST = 512
 

@@ -20,9 +20,9 @@ from daydream_motives.engine.answering import checked
 from daydream_motives.engine.backend import Answer, Cancel, Request
 from daydream_motives.engine.compose import NOBODY, Identity, Prepared, Question, identity
 from daydream_motives.engine.host import Host, Seat
-from daydream_motives.engine.pace import Pace
-from daydream_motives.engine.ticket import Settled, Ticket
-from daydream_motives.engine.urgency import Waiting
+from daydream_motives.engine.live.pace import Pace
+from daydream_motives.engine.live.ticket import Settled, Ticket
+from daydream_motives.engine.live.urgency import Waiting
 
 log = logging.getLogger("daydream_motives")
 KEPT = 256  # answers in the cache

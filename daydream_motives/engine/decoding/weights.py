@@ -11,7 +11,7 @@ import threading
 import weakref
 from pathlib import Path
 
-from daydream_motives.engine.sampling import Vocabulary
+from daydream_motives.engine.decoding.sampling import Vocabulary
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.prompt import ChatTemplate
 from daydream_motives.settings import gpu_layers, spin_briefly

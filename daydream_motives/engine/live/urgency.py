@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 
-from daydream_motives.engine.ticket import Ticket
+from daydream_motives.engine.live.ticket import Ticket
 
 _LEAST, _MOST = 2.0**-10, 2.0**10
 GRACE = 0.1  # seconds: of requests that just came, priority decides

@@ -32,7 +32,7 @@ from daydream_motives.engine.backend import (
     open_backend,
 )
 from daydream_motives.engine.threaded import Threaded, as_service
-from daydream_motives.engine.wire import (
+from daydream_motives.engine.worker.wire import (
     MAX_LINE,
     VERSION,
     Abandon,

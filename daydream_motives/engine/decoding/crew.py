@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from daydream_motives.engine.backend import CLOSED
-from daydream_motives.engine.decoder import Job, Lane, log, reason_of
+from daydream_motives.engine.decoding.decoder import Job, Lane, log, reason_of
 
 _LOOK = 1.0  # seconds after which an idle lane sees that nobody holds the backend any more
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daydream_motives.engine.sampling import Logits
-from daydream_motives.engine.sequences import Sequences
-from daydream_motives.engine.writer import Step
+from daydream_motives.engine.decoding.sampling import Logits
+from daydream_motives.engine.decoding.sequences import Sequences
+from daydream_motives.engine.decoding.writer import Step
 from daydream_motives.errors import BackendError
 
 CANCELLED = "cancelled"

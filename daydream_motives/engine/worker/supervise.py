@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from daydream_motives.engine.backend import CLOSED, BackendSpec
-from daydream_motives.engine.desk import Desk, Line
-from daydream_motives.engine.process import WorkerProcess
-from daydream_motives.engine.wire import (
+from daydream_motives.engine.worker.desk import Desk, Line
+from daydream_motives.engine.worker.process import WorkerProcess
+from daydream_motives.engine.worker.wire import (
     VERSION,
     Bye,
     Close,

@@ -17,8 +17,8 @@ from functools import partial
 from itertools import count
 
 from daydream_motives.engine.backend import CLOSED, Answer, Cancel
-from daydream_motives.engine.process import WorkerProcess
-from daydream_motives.engine.wire import Abandon, Rated, ToWorker
+from daydream_motives.engine.worker.process import WorkerProcess
+from daydream_motives.engine.worker.wire import Abandon, Rated, ToWorker
 from daydream_motives.errors import BackendError
 
 log = logging.getLogger("daydream_motives.worker")

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from daydream_motives.engine.sampling import Logits
-from daydream_motives.engine.weights import Weights, llama_cpp
+from daydream_motives.engine.decoding.sampling import Logits
+from daydream_motives.engine.decoding.weights import Weights, llama_cpp
 from daydream_motives.errors import BackendError
 
 _BATCH = 512

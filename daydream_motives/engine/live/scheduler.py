@@ -20,15 +20,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
-from daydream_motives.engine.alarm import Alarm
 from daydream_motives.engine.backend import CLOSED
 from daydream_motives.engine.compose import Prepared
-from daydream_motives.engine.flight import Flight, Flights
 from daydream_motives.engine.host import FORKED, Host, Seat
-from daydream_motives.engine.snapshot import Snapshot
-from daydream_motives.engine.stats import Stats, Tally
-from daydream_motives.engine.ticket import Settled, Ticket
-from daydream_motives.engine.urgency import Waiting, level, urgency
+from daydream_motives.engine.live.alarm import Alarm
+from daydream_motives.engine.live.flight import Flight, Flights
+from daydream_motives.engine.live.snapshot import Snapshot
+from daydream_motives.engine.live.stats import Stats, Tally
+from daydream_motives.engine.live.ticket import Settled, Ticket
+from daydream_motives.engine.live.urgency import Waiting, level, urgency
 from daydream_motives.motives.purposes import Decision, RankedPurposes
 
 log = logging.getLogger("daydream_motives")

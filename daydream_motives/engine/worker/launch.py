@@ -24,12 +24,12 @@ def run_worker_if_asked() -> None:
     """Become the worker process where this program was started as one; else return at once.
 
     A frozen game (PyInstaller and its like) calls this first thing: it has no Python to start
-    `-m daydream_motives.engine.worker_main` with, so it starts itself.
+    `-m daydream_motives.engine.worker.main` with, so it starts itself.
     """
     global _game_asks
     _game_asks = True
     if ARGUMENT in sys.argv[1:2]:
-        from daydream_motives.engine.worker_main import main
+        from daydream_motives.engine.worker.main import main
 
         main()
 
@@ -49,7 +49,7 @@ def default_command() -> list[str]:
     executable = sys.executable or ""
     python = any(name in Path(executable).stem.lower() for name in ("python", "pypy"))
     if python and not getattr(sys, "frozen", False):
-        return [executable, "-P", "-m", "daydream_motives.engine.worker_main"]
+        return [executable, "-P", "-m", "daydream_motives.engine.worker.main"]
     if executable and _game_asks:
         return [executable, ARGUMENT]
     raise BackendError(

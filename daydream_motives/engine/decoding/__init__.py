@@ -1,0 +1,1 @@
+"""Many answers written side by side by llama.cpp."""

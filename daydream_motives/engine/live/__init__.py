@@ -1,0 +1,1 @@
+"""Requests that a game does not wait for."""
