@@ -6,10 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from daydream_motives import Character, CharacterSheet, MotiveEngine, Situation
+import pytest
+
+from daydream_motives import (
+    Character,
+    CharacterSheet,
+    Decision,
+    MotiveEngine,
+    Situation,
+    Ticket,
+)
 from daydream_motives.engine.backend import Answer, Cancel, Done, Request
 from daydream_motives.motives.purposes import Draft
 
+SUPERSEDED = "a later request took its place"
 DRAFTS = tuple(
     Draft(f"Ines wants to {act}, because it is time.", -rank)
     for rank, act in enumerate(("mend the net", "row to the island", "sing a song"))
@@ -84,3 +94,39 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < end, "it never came to be"
         time.sleep(0.002)
+
+
+def source(ticket: Ticket) -> str:
+    decision = ticket.poll()
+    assert decision is not None
+    return decision.provenance.source
+
+
+def reason(ticket: Ticket) -> str:
+    decision = ticket.poll()
+    assert decision is not None
+    return decision.provenance.reason
+
+
+def answered(engine: MotiveEngine, character: Character, situation: Situation) -> Decision:
+    """The model's answer to one more request of the character."""
+    ticket = character.submit(situation)
+    engine.pump()
+    backend = engine.backend
+    assert isinstance(backend, ByHand)
+    backend.jobs[-1].answer()
+    decision = ticket.poll()
+    assert decision is not None
+    return decision
+
+
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Time stands still, but for what is passed."""
+    now = time.monotonic()
+
+    def passed(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    return passed

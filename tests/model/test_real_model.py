@@ -188,7 +188,7 @@ def test_lockstep_repeats(backend: LlamaBackend, town: World) -> None:
         engine = MotiveEngine(backend, seed=5, namespace="same")
         simulation = Simulation(World.load(HARBOUR), engine, seed=5, ticks=96, max_decisions=60)
         told = []
-        for happening in simulation.run(16):
+        for happening in simulation.run(8):
             decision = happening.decision
             triple = tuple(f"{p.text} {p.score!r}" for p in decision) if decision else ()
             told.append((happening.kind, happening.text, decision.id if decision else "", *triple))
@@ -197,7 +197,7 @@ def test_lockstep_repeats(backend: LlamaBackend, town: World) -> None:
 
     first = tell()
     assert first == tell()
-    assert sum(kind == "decision" for kind, *_ in first) >= 6
+    assert sum(kind == "decision" for kind, *_ in first) >= 3
 
 
 def test_a_cut_model_is_refused(real_model: str, tmp_path: object) -> None:
