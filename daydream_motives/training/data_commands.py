@@ -1,4 +1,4 @@
-"""`python -m daydream_motives.training data`: the dataset, checked and built."""
+"""`python -m daydream_motives.training data`: the dataset, checked, built and reported on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from daydream_motives.training.dataset.findings import Finding
     from daydream_motives.training.dataset.pairs import Pair
 
 _WRONG = 3  # as everywhere: an author's file is wrong
+_RECORDS = (".json", ".jsonl")
+_files = click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 
 
 @click.group()
@@ -19,30 +22,89 @@ def data() -> None:
 
 
 @data.command("check")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@_files
 @click.option(
     "--shortcut", is_flag=True, help="List contrast sets that word overlap solves, worst first."
 )
 def check_data(files: tuple[Path, ...], shortcut: bool) -> None:
-    """Check scene FILES (default: the whole book); lists everything that is wrong."""
+    """Check FILES: scenes (.yaml) or ShareGPT records (.jsonl, .json); default: all scenes.
+
+    Lists everything that is wrong, a line each: file, line, where, what, remedy.
+    """
     from daydream_motives.training.dataset.book import default_folder, read_book, scene_files
     from daydream_motives.training.dataset.rules import check
     from daydream_motives.training.dataset.tally import tally
 
-    given = files or tuple(scene_files(default_folder()))
+    records = [file for file in files if file.suffix.lower() in _RECORDS]
+    scenes = [file for file in files if file not in records]
+    given = scenes if files else scene_files(default_folder())
     known = {file.resolve() for file in given}
     folders = dict.fromkeys(file.resolve().parent for file in given)
     others = [p for folder in folders for p in scene_files(folder) if p.resolve() not in known]
     book, beside = read_book(given), read_book(others)
     pairs, findings = check(book, beside)
+    findings += _check_records(records)
     for finding in findings:
         click.echo(str(finding))
-    click.echo(tally(book, pairs))
-    click.echo(f"{len(findings)} problem{'' if len(findings) == 1 else 's'} in {len(given)} files")
+    if given:
+        click.echo(tally(book, pairs))
     if shortcut:
         _show_shortcuts(pairs, check(beside)[0])
+    _end(findings, len(given) + len(records))
+
+
+@data.command("build")
+@_files
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the dataset.")
+def build_data(files: tuple[Path, ...], output: Path | None) -> None:
+    """Check the scenes (default: all) and write the dataset from them; nothing if any is wrong."""
+    from daydream_motives.training.dataset.build import default_target, write
+    from daydream_motives.training.dataset.split import LEAST
+
+    pairs = _checked(files)
+    target = output or default_target()
+    counts = write(pairs, target)["counts"]
+    click.echo(", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()))
+    for part, least in LEAST.items():
+        if counts[part] < least:
+            click.echo(f"{part} has {counts[part]} of the {least} pairs that make it worth using")
+    click.echo(f"The dataset is in {target}")
+
+
+def _checked(files: tuple[Path, ...]) -> list[Pair]:
+    """Every pair of the scenes; lists what is wrong and ends if anything is."""
+    from daydream_motives.training.dataset.book import default_folder, read_book, scene_files
+    from daydream_motives.training.dataset.rules import check
+
+    given = files or tuple(scene_files(default_folder()))
+    pairs, findings = check(read_book(given))
+    if findings or not pairs:
+        for finding in findings:
+            click.echo(str(finding))
+        click.echo("nothing was written" if findings else "there are no scenes")
+        _end(findings, len(given))
+        raise SystemExit(_WRONG)
+    return pairs
+
+
+def _end(findings: list[Finding], files: int) -> None:
+    """The last line, and the exit code."""
+    several = "" if len(findings) == 1 else "s"
+    click.echo(f"{len(findings)} problem{several} in {files} file{'' if files == 1 else 's'}")
     if findings:
         raise SystemExit(_WRONG)
+
+
+def _check_records(files: list[Path]) -> list[Finding]:
+    from daydream_motives.training.dataset.sharegpt import read_records
+
+    seen: dict[str, str] = {}
+    findings: list[Finding] = []
+    for file in files:
+        records, wrong = read_records(file, seen)
+        findings += wrong
+        click.echo(f"{file}: {len(records)} records")
+    return findings
 
 
 def _show_shortcuts(pairs: list[Pair], beside: list[Pair]) -> None:

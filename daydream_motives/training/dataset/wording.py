@@ -18,7 +18,7 @@ _ABBREVIATIONS = frozenset("dr mr mrs ms st sgt capt col gen lt prof rev no fr s
 _STOP = re.compile(r"(\S+?)([.!?…]+)['’)]*\s+(?=['‘(]?[^\W\d_])")
 _QUOTED = re.compile(r"(?<!\w)['‘][^'‘’]*(?:['’]\w[^'‘’]*)*['’](?!\w)")
 _FIRST_PERSON = re.compile(
-    r"\b(?:I|I['’](?:m|ll|d|ve)|[Mm]e|[Mm]y|[Mm]ine|[Mm]yself|[Ww]e|[Oo]ur|[Oo]urs|[Yy]ou|[Yy]our)\b"
+    r"\b(?:I|I['’](?:m|ll|d|ve)|[Mm]e|[Mm]y|[Mm]yself|[Ww]e|[Oo]ur|[Yy]ou|[Yy]our)\b"
 )
 _ROMAN = re.compile(r"\b[A-Z][a-z]+ I\b")
 _DOUBLE_QUOTES = re.compile(r"[\"“”„«»]")
