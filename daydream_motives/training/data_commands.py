@@ -24,7 +24,9 @@ def data() -> None:
 @data.command("check")
 @_files
 @click.option(
-    "--shortcut", is_flag=True, help="List contrast sets that word overlap solves, worst first."
+    "--shortcut",
+    is_flag=True,
+    help="List contrast sets that word overlap solves, worst first, and the words that do it.",
 )
 def check_data(files: tuple[Path, ...], shortcut: bool) -> None:
     """Check FILES: scenes (.yaml) or ShareGPT records (.jsonl, .json); default: all scenes.
@@ -110,15 +112,19 @@ def _check_records(files: list[Path]) -> list[Finding]:
 def _show_shortcuts(pairs: list[Pair], beside: list[Pair]) -> None:
     """The sets of these pairs that give themselves away, in the light of the whole book."""
     from daydream_motives.training.dataset.pairs import contrast_sets
-    from daydream_motives.training.dataset.shortcuts import giveaways, in_sets, without_names
+    from daydream_motives.training.dataset.shortcuts import (
+        Overlap,
+        giveaways,
+        in_sets,
+        without_names,
+    )
 
-    every, sets = [*pairs, *beside], contrast_sets(pairs)
-    labels = {one.label for one in sets}
-    for away in giveaways(every):
-        if away.label in labels:
-            words = "; ".join(f"{key}: {' '.join(found)}" for key, found in away.words)
-            click.echo(f"{away.place}: {away.label}: by {away.margin:.3f} ({words})")
-    found = in_sets(every, "word overlap in contrast sets, names masked", without_names, sets)
+    sets = contrast_sets(pairs)
+    overlap = Overlap([*pairs, *beside], without_names)
+    for away in giveaways(overlap, sets):
+        words = "; ".join(f"{key}: {' '.join(found)}" for key, found in away.words)
+        click.echo(f"{away.place}: {away.label}: {away.solved:.0%} by {away.margin:.3f} ({words})")
+    found = in_sets(overlap, "word overlap in contrast sets, names masked", sets)
     click.echo(
         f"{found.name}: {found.accuracy:.1%} right ({found.low:.1%} to {found.high:.1%}), "
         f"chance {found.chance:.1%}"

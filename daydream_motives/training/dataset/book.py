@@ -20,7 +20,7 @@ from daydream_motives.training.dataset.nodes import Document, Steps, documents
 from daydream_motives.training.dataset.scenes import Scene
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Written:
     """A scene where it stands in a file; `dropped` are keys of decisions that could not be read."""
 

@@ -7,13 +7,14 @@ and a contrast set must be in `rules_of_pairs` and `rules_of_sets`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from daydream_motives.characters.sheet import first_name
 from daydream_motives.characters.words import content_words
 from daydream_motives.errors import RelationshipError
 from daydream_motives.training.dataset.avoided import HARBOUR_NAMES, HARBOUR_PLACES, STOCK_NAMES
-from daydream_motives.training.dataset.book import Book, Written, folded
+from daydream_motives.training.dataset.book import Book, Written, dotted, folded
 from daydream_motives.training.dataset.findings import Finding, in_order
 from daydream_motives.training.dataset.nodes import Steps
 from daydream_motives.training.dataset.pairs import Pair
@@ -23,6 +24,14 @@ from daydream_motives.training.dataset.rules_of_pairs import of_pair
 from daydream_motives.training.dataset.rules_of_sets import of_sets
 
 YOUNGEST, OLDEST = 8, 95
+
+
+class Repeat(NamedTuple):
+    """A purpose where it stands: the scene, the number of the decision in it, the path below."""
+
+    written: Written
+    number: int
+    steps: Steps
 
 
 def check(book: Book, beside: Book | None = None) -> tuple[list[Pair], list[Finding]]:
@@ -136,29 +145,39 @@ def _of_ids(book: Book, beside: Book | None) -> Iterator[Finding]:
         first.setdefault(one.scene.id, one)
 
 
-def repeats(book: Book, beside: Book | None) -> Iterator[Finding]:
-    """Near-duplicates anywhere: between right answers, and between rejected ones."""
+def repeated(every: Sequence[Written]) -> list[tuple[Repeat, Repeat, float]]:
+    """Near-duplicates anywhere: two right answers, or two rejected ones, and their share."""
+    found: list[tuple[Repeat, Repeat, float]] = []
     for kind in ("purposes", "rejected"):
-        texts: dict[tuple[int, int, int], frozenset[str]] = {}
-        every = [*(beside.written if beside else ()), *book.written]
-        for number, written in enumerate(every):
+        texts: dict[Repeat, frozenset[str]] = {}
+        for written in dict.fromkeys(every):
             names = content_words(" ".join(written.scene.people_names()))
             for index, record in enumerate(written.scene.decisions):
-                rows = record.purposes if kind == "purposes" else [
-                    text for answer in record.rejected for text in answer.purposes
-                ]  # fmt: skip
-                for at, text in enumerate(rows):
-                    texts[number, index, at] = content_words(text) - names
-        start = len(every) - len(book.written)
-        for a, b, share in near_duplicates(texts):
-            if b[0] < start or (a[:2] == b[:2] and kind == "purposes"):
-                continue  # within one decision `distinct` has said so
-            one, other = every[b[0]], every[a[0]]
-            record, twin = one.scene.decisions[b[1]], other.scene.decisions[a[1]]
-            place = f"{other.scene.id}/{twin.key} {kind} {a[2] + 1}"
-            steps: Steps = (*one.steps_of(b[1]), kind)
-            steps += (b[2],) if kind == "purposes" else (b[2] // 3, "purposes", b[2] % 3)
-            yield one.finding(
-                steps, f"{record.key}.{kind}.{b[2] + 1}",
+                answers = [a.purposes for a in record.rejected]
+                for number, answer in enumerate(
+                    [record.purposes] if kind == "purposes" else answers
+                ):
+                    steps: Steps = () if kind == "purposes" else (number, "purposes")
+                    for at, text in enumerate(answer):
+                        repeat = Repeat(written, index, (kind, *steps, at))
+                        texts[repeat] = content_words(text) - names
+        found += [
+            (a, b, share)
+            for a, b, share in near_duplicates(texts)
+            if a[:2] != b[:2] or kind == "rejected"  # within one answer `distinct` has said so
+        ]
+    return found
+
+
+def repeats(book: Book, beside: Book | None) -> Iterator[Finding]:
+    """What this book repeats, of itself or of what stands beside it."""
+    mine = set(map(id, book.written))
+    for a, b, share in repeated([*(beside.written if beside else ()), *book.written]):
+        if id(b.written) in mine:
+            record = b.written.scene.decisions[b.number]
+            twin = a.written.scene.decisions[a.number]
+            place = f"{a.written.scene.id}/{dotted((twin.key, *a.steps))}"
+            yield b.written.finding(
+                (*b.written.steps_of(b.number), *b.steps), dotted((record.key, *b.steps)),
                 f"nearly {place} ({share:.0%} of the words)", "write it anew",
             )  # fmt: skip

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import random
 import re
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daydream_motives.characters.person import Person
 from daydream_motives.errors import DaydreamError
@@ -26,6 +28,7 @@ _PRONOUNS = frozenset(
     "she her hers herself he him his himself they them their theirs themselves it its".split()
 )
 Mask = Callable[[Pair, str], str]
+Vectors = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,11 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Giveaway:
-    """A contrast set that word overlap solves: by how much, and the words that do it."""
+    """A contrast set that word overlap solves: what share of it, by how much, by which words."""
 
     label: str
     place: str
+    solved: float
     margin: float
     words: tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -103,13 +107,13 @@ class Overlap:
         self._words: Any = vectorizer.get_feature_names_out()
         self._told: Any = vectorizer.transform(told)
         self._wanted: Any = vectorizer.transform(wanted)
+        self._cosines: Vectors = (self._told @ self._wanted.T).toarray()
         self._at = {id(pair): index for index, pair in enumerate(pairs)}
 
-    def scores(self, pair: Pair, answers: Sequence[Pair]) -> list[float]:
-        """The cosine of the pair's context to each answer."""
-        row = self._told[self._at[id(pair)]]
-        rows = self._wanted[[self._at[id(answer)] for answer in answers]]
-        return [float(score) for score in (rows @ row.T).toarray()[:, 0]]
+    def scores(self, asked: Sequence[Pair], answers: Sequence[Pair]) -> Vectors:
+        """The cosine of each pair's context (rows) to each answer (columns)."""
+        rows, columns = ([self._at[id(pair)] for pair in some] for some in (asked, answers))
+        return self._cosines[np.ix_(rows, columns)]
 
     def words(self, pair: Pair, rivals: Sequence[Pair], most: int = 5) -> tuple[str, ...]:
         """What speaks most for the pair's own answer against those of its rivals."""
@@ -120,67 +124,66 @@ class Overlap:
         return tuple(str(self._words[i]) for i in best if gain[i] > 0)
 
 
-def in_sets(pairs: Sequence[Pair], name: str, mask: Mask, sets: Sequence[ContrastSet]) -> Accuracy:
+def in_sets(overlap: Overlap, name: str, sets: Sequence[ContrastSet]) -> Accuracy:
     """Accuracy among the siblings of each set."""
-    overlap = Overlap(pairs, mask)
-    rows = [
-        [
-            (_share(overlap.scores(pair, one.pairs), one.pairs.index(pair)), 1 / len(one.pairs))
-            for pair in one.pairs
-        ]
-        for one in sets
-    ]
+    rows = []
+    for one in sets:
+        scores = overlap.scores(one.pairs, one.pairs)
+        rows.append([(_share(row, i), 1 / len(one.pairs)) for i, row in enumerate(scores)])
     return _accuracy(name, rows)
 
 
-def against_others(pairs: Sequence[Pair], mask: Mask, *, seed: int = 0) -> Accuracy:
+def against_others(overlap: Overlap, pairs: Sequence[Pair], *, seed: int = 0) -> Accuracy:
     """Accuracy of each pair's answer among five of other scenes of the same world."""
-    overlap, rng = Overlap(pairs, mask), random.Random(seed)
+    rng, worlds = random.Random(seed), defaultdict[str, list[Pair]](list)
+    for pair in pairs:
+        worlds[pair.scene.world].append(pair)
     rows = []
     for pair in pairs:
-        others = [
-            p for p in pairs if p.scene.world == pair.scene.world and p.scene.id != pair.scene.id
-        ]
+        others = [p for p in worlds[pair.scene.world] if p.scene.id != pair.scene.id]
         if len(others) >= OTHERS:
             answers = [pair, *rng.sample(others, OTHERS)]
-            rows.append([(_share(overlap.scores(pair, answers), 0), 1 / len(answers))])
+            rows.append([(_share(overlap.scores([pair], answers)[0], 0), 1 / len(answers))])
     return _accuracy(f"against {OTHERS} answers of the same world, names masked", rows)
 
 
 def shortcuts(pairs: Sequence[Pair]) -> list[Accuracy]:
-    """Every line of the shortcut test."""
+    """Every line of the shortcut test; the first is the one that counts."""
     sets = contrast_sets(pairs)
-    of_people = [one for one in sets if one.of_people]
-    changed = [one for one in sets if not one.of_people]
-    found = [in_sets(pairs, f"all sets, {name}", mask, sets) for name, mask in MASKS]
-    for kind, some in (("people", of_people), ("one thing changed", changed)):
-        found.append(in_sets(pairs, f"sets of {kind}, names masked", without_names, some))
-    return [*found, against_others(pairs, without_names)]
+    overlaps = [(name, Overlap(pairs, mask)) for name, mask in MASKS]
+    found = [in_sets(overlap, f"all sets, {name}", sets) for name, overlap in overlaps]
+    masked = overlaps[0][1]
+    for kind, wanted in (("people", True), ("one thing changed", False)):
+        some = [one for one in sets if one.of_people is wanted]
+        found.append(in_sets(masked, f"sets of {kind}, names masked", some))
+    return [*found, against_others(masked, pairs)]
 
 
-def giveaways(pairs: Sequence[Pair], mask: Mask = without_names) -> list[Giveaway]:
-    """Sets where overlap chooses right for all, by the mean margin over the best sibling."""
-    overlap = Overlap(pairs, mask)
+def giveaways(overlap: Overlap, sets: Sequence[ContrastSet]) -> list[Giveaway]:
+    """Sets that overlap does better in than chance, which gets one of each right; worst first."""
     found = []
-    for one in contrast_sets(pairs):
-        margins, words = [], []
-        for index, pair in enumerate(one.pairs):
-            scores = overlap.scores(pair, one.pairs)
-            rivals = [other for other in one.pairs if other is not pair]
-            margins.append(scores[index] - max(s for i, s in enumerate(scores) if i != index))
-            words.append((pair.record.key, overlap.words(pair, rivals)))
-        if min(margins) > 0:
-            first = one.pairs[0].written
-            line = first.document.line_of(first.steps_of(one.pairs[0].index))
+    for one in sets:
+        scores = overlap.scores(one.pairs, one.pairs)
+        own = scores.diagonal().copy()
+        np.fill_diagonal(scores, -1)
+        margins = own - scores.max(axis=1)
+        solved = [pair for pair, margin in zip(one.pairs, margins, strict=True) if margin > 0]
+        if len(solved) > 1:
+            first = solved[0].written
+            line = first.document.line_of(first.steps_of(solved[0].index))
+            words = tuple(
+                (pair.record.key, overlap.words(pair, [p for p in one.pairs if p is not pair]))
+                for pair in solved
+            )
+            share, gain = len(solved) / len(one.pairs), float(margins[margins > 0].sum())
             place = f"{first.document.file}:{line}"
-            found.append(Giveaway(one.label, place, sum(margins) / len(margins), tuple(words)))
+            found.append(Giveaway(one.label, place, share, gain, words))
     return sorted(found, key=lambda giveaway: (-giveaway.margin, giveaway.label))
 
 
-def _share(scores: Sequence[float], right: int) -> float:
+def _share(scores: Vectors, right: int) -> float:
     """1 where the right one is best alone, its share where several are."""
-    best = max(scores)
-    winners = [index for index, score in enumerate(scores) if score >= best - 1e-12]
+    winners = np.flatnonzero(scores >= scores.max() - 1e-12)
     return 1 / len(winners) if right in winners else 0.0
 
 

@@ -76,11 +76,13 @@ def minilm() -> Embed:
     try:
         import torch
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
     except ImportError:
         raise DaydreamError(
             f"similarities of {MODEL} need torch and transformers",
             remedy="pip install 'daydream-motives[training]', or leave them out (--no-embeddings)",
         ) from None
+    logging.disable_progress_bar()
     folder = str(model_folder())
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
