@@ -5,6 +5,7 @@ Shares are of the pairs, of their three purposes each, or of the people of all s
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -40,7 +41,6 @@ _FORMS = (
     "because", "since", "so that", "lest", "hoping", "before", "for", "and so", "rather than",
     "until", "in case", "to",
 )  # fmt: skip
-_CAP = 40  # bars of a histogram at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def counted(pairs: Sequence[Pair]) -> dict[str, Any]:
         "ratings": _rows(pair.scene.rating for pair in pairs),
         "ages": sorted(_rows(f"{pair.sheet.age // 10 * 10:02}–{pair.sheet.age // 10 * 10 + 9:02}"
                              for pair in pairs if pair.sheet.age is not None)),
-        "occupations_most": _rows(pair.sheet.occupation for pair in pairs)[:20],
+        "occupations_most": _rows(pair.sheet.occupation for pair in pairs)[:16],
         "tongues": _rows(person.tongue for person in people),
         "scripts": _rows(script(person.name) for person in people),
         "kinds": _all(KINDS, kinds.elements()),
@@ -207,7 +207,7 @@ def figures_of(pairs: Sequence[Pair], embed: Embed | None = None) -> dict[str, A
 
 def script(name: str) -> str:
     """The script of a name's first letter: Latin, Arabic, Han …"""
-    letter = next((c for c in name if c.isalpha()), "")
+    letter = next((c for c in name if c.isalpha() and unicodedata.category(c) != "Lm"), "")
     word = unicodedata.name(letter, "UNKNOWN").split(" ")[0]
     return {"CJK": "Han"}.get(word, word.capitalize())
 
@@ -237,6 +237,5 @@ def _histogram(values: Sequence[float], width: float) -> list[tuple[float, int]]
     """(lower edge, how many) of each bar, empty ones between too."""
     if not values:
         return []
-    bars = Counter(int(value / width + 1e-9) for value in values)
-    low, high = min(bars), min(max(bars), min(bars) + _CAP)
-    return [(round(bar * width, 6), bars[bar]) for bar in range(low, high + 1)]
+    bars = Counter(math.floor(value / width + 1e-9) for value in values)
+    return [(round(bar * width, 6), bars[bar]) for bar in range(min(bars), max(bars) + 1)]
