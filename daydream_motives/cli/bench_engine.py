@@ -1,4 +1,4 @@
-"""`daydream bench engine`, `frame`, `soak` and `swap`: how the engine does on this machine."""
+"""`daydream bench engine`, `frame`, `soak`, `swap`, `company`: the engine on this machine."""
 
 from __future__ import annotations
 
@@ -106,4 +106,21 @@ def bench_swap(
     click.echo(json.dumps(found) if as_json else swap.as_text(found))
 
 
-COMMANDS = (bench_engine, bench_frame, bench_soak, bench_swap)
+@click.command("company")
+@click.option("--decisions", type=click.IntRange(1, 3000), default=64, show_default=True)
+@click.option("--batch", type=click.IntRange(2, 256), default=16, show_default=True,
+              help="How many are answered at once.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 512), default=2, show_default=True)
+@model_option
+@json_option
+def bench_company(
+    decisions: int, batch: int, threads: int, model: str | None, as_json: bool
+) -> None:
+    """The same greedy decisions alone and in a batch: how many differ, and by how much."""
+    from daydream_motives.bench import company
+
+    found = company.measure(model, decisions=decisions, batch=batch, threads=threads)
+    click.echo(json.dumps(found) if as_json else company.as_text(found))
+
+
+COMMANDS = (bench_engine, bench_frame, bench_soak, bench_swap, bench_company)

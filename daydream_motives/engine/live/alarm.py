@@ -27,7 +27,9 @@ class Alarm(Generic[T]):
     """
 
     def __init__(self, ring: Callable[[T], object], over: Callable[[T], bool], name: str) -> None:
-        self._ring: Any = weakref.WeakMethod(ring)
+        # Not a WeakMethod: collected together with its object, Python 3.11's complains aloud.
+        self._whose: Any = weakref.ref(ring.__self__)  # type: ignore[attr-defined]
+        self._ring: Any = ring.__func__  # type: ignore[attr-defined]
         self._over = over
         self._name = name
         self._set: list[tuple[float, int, T]] = []
@@ -81,13 +83,13 @@ class Alarm(Generic[T]):
 
     def _ring_all(self, due: list[T]) -> bool:
         """Keeps nothing alive while the next one is waited for."""
-        ring = self._ring()
-        for thing in due if ring else ():
+        whose = self._whose()
+        for thing in due if whose is not None else ():
             try:
-                ring(thing)
+                self._ring(whose, thing)
             except Exception:
                 log.exception("what the engine does at its time failed")
-        return ring is not None and not self._ended
+        return whose is not None and not self._ended
 
     def _due(self) -> list[T]:
         """Waits for the next thing; returns all whose time has come, at the end none."""
