@@ -66,6 +66,7 @@ def counts_table(figures: Mapping[str, Any]) -> str:
         ("distinct-2 of all purposes", f"{f['distinct_2']:.3f}"),
         ("main verbs", f"{f['verbs_different']:,}; most frequent: "
          + several(f["verbs"], 10, f["purposes"])),
+        ("verb right behind the name", f"{f['verb_at_once'] / f['purposes']:.1%}"),
         ("openings, most frequent", "; ".join(
             f"“{words}” {n / f['purposes']:.2%}" for words, n in f["openings"])),
         ("near-duplicates", str(f["near_duplicates"])),

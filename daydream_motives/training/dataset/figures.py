@@ -33,7 +33,7 @@ from daydream_motives.training.dataset.similarity import (
     within,
 )
 from daydream_motives.training.dataset.split import LEAST, sizes, split
-from daydream_motives.training.dataset.verbs import main_verb, opening
+from daydream_motives.training.dataset.verbs import main_verb, opening, verb_at_once
 
 Rows = list[tuple[str, int]]
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*")
@@ -123,6 +123,7 @@ def wording_of(pairs: Sequence[Pair]) -> dict[str, Any]:
         "distinct_2": len(set(bigrams)) / len(bigrams) if bigrams else 0.0,
         "verbs": verbs.most_common(30),
         "verbs_different": len(verbs),
+        "verb_at_once": sum(verb_at_once(text, name) for text, name in texts),
         "openings": openings.most_common(10),
         "reasons": _rows(form for text, _ in texts for form in [_reason(text)]),
         "near_duplicates": len(repeated([pair.written for pair in pairs])),
@@ -208,7 +209,7 @@ def figures_of(pairs: Sequence[Pair], embed: Embed | None = None) -> dict[str, A
 def script(name: str) -> str:
     """The script of a name's first letter: Latin, Arabic, Han …"""
     letter = next((c for c in name if c.isalpha() and unicodedata.category(c) != "Lm"), "")
-    word = unicodedata.name(letter, "UNKNOWN").split(" ")[0]
+    word = unicodedata.name(letter, "UNKNOWN").split(" ")[0] if letter else "UNKNOWN"
     return {"CJK": "Han"}.get(word, word.capitalize())
 
 

@@ -148,7 +148,9 @@ def against_others(overlap: Overlap, pairs: Sequence[Pair], *, seed: int = 0) ->
 
 
 def shortcuts(pairs: Sequence[Pair]) -> list[Accuracy]:
-    """Every line of the shortcut test; the first is the one that counts."""
+    """Every line of the shortcut test; the first is the one that counts. None without pairs."""
+    if not pairs:
+        return []
     sets = contrast_sets(pairs)
     overlaps = [(name, Overlap(pairs, mask)) for name, mask in MASKS]
     found = [in_sets(overlap, f"all sets, {name}", sets) for name, overlap in overlaps]

@@ -16,11 +16,12 @@ _BESIDE = frozenset(
     later secretly no longer more most very quite so fast straight outright meanwhile always often
     to""".split()
 )
-_HELPERS = frozenset("will would can could may might must shall should does do did is".split())
+_HELPERS = frozenset("will would can cannot could may might must shall should does do did".split())
 _IRREGULAR = {
     "goes": "go", "does": "do", "has": "have", "is": "be", "lies": "lie", "dies": "die",
     "ties": "tie", "unties": "untie", "vies": "vie", "belies": "belie",
 }  # fmt: skip
+_BEFORE = _BESIDE | _HELPERS | {"has", "is"}
 
 
 def after_name(text: str, name: str) -> str:
@@ -36,6 +37,12 @@ def opening(text: str, name: str) -> str:
     return " ".join(word.strip(",;:.!?") for word in rest.casefold().split()[:3])
 
 
+def verb_at_once(text: str, name: str) -> bool:
+    """Whether the verb stands right behind the name."""
+    found = re.match(r" ([^\W\d_]+(?:-[^\W\d_]+)*)(?![\w,])", after_name(text, name))
+    return found is not None and lemma(found[1].casefold()) == main_verb(text, name)
+
+
 def main_verb(text: str, name: str) -> str:
     """The verb after the name, without its ending; empty where none is found."""
     rest = after_name(text, name)
@@ -44,14 +51,13 @@ def main_verb(text: str, name: str) -> str:
         rest = after or rest
     words = [word.casefold() for word in _WORD.findall(rest)]
     for index, word in enumerate(words[:10]):
-        if word == "has":
-            following = words[index + 1] if index + 1 < len(words) else ""
-            if following in _BESIDE or following.endswith("ed"):
-                continue
+        following = words[index + 1] if index + 1 < len(words) else ""
+        if word == "has" and not following.endswith("ed"):
             return "have"
-        if word in _BESIDE or word in _HELPERS or (word.endswith("ly") and len(word) > 4):
-            continue
-        return lemma(word)
+        if word == "is" and not following.endswith("ing"):
+            return "be"
+        if word not in _BEFORE and not (word.endswith("ly") and len(word) > 4):
+            return lemma(word)
     return ""
 
 
