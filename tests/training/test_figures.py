@@ -97,6 +97,13 @@ def test_every_near_duplicate_is_found_and_nothing_else(texts: list[frozenset[st
     assert found == expected
 
 
+def test_a_text_that_is_half_of_another_is_found_by_its_common_words() -> None:
+    whole, half = frozenset("abcdefgh"), frozenset("efgh")
+    assert near_duplicates({1: whole, 2: half}) == [(1, 2, 0.5)]
+    assert near_duplicates({1: half, 2: whole}) == [(1, 2, 0.5)]
+    assert near_duplicates({1: whole | {"i"}, 2: half}) == []
+
+
 # Similarity
 
 

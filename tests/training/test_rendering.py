@@ -82,6 +82,16 @@ def test_a_change_may_start_from_a_change(tmp_path: Path) -> None:
     assert "last spring" not in told(scene, "untrusting").background
 
 
+def test_a_changed_tie_stands_for_the_one_it_changes(tmp_path: Path) -> None:
+    again = SCENE[SCENE.index("  - who: oddny\n    as:") :]
+    again = spoilt(
+        "changes: oddny", "changes: oddny-trusting", spoilt("as: oddny-", "as: un", again)
+    )
+    scene = scene_of(tmp_path, SCENE + spoilt("He saved her once", "He sold the calf", again))
+    assert "He sold the calf." in told(scene, "untrusting").background
+    assert "He saved her once" not in told(scene, "untrusting").background
+
+
 def test_who_is_not_there_is_not_with_her(tmp_path: Path) -> None:
     scene = scene_of(tmp_path, spoilt("people:", "present: [oddny]\npeople:"))
     assert "With her" not in told(scene, "oddny").context
