@@ -268,9 +268,11 @@ class LlamaBackend:
 
         self._crew.put([make(keeper(index)) for index, make in enumerate(makers)])
         for _ in makers:
-            while not left.acquire(timeout=_LOOK if cancelled else None):
-                if cancelled and cancelled():
+            there = False
+            while not there:  # asked each time: answers may come without a pause
+                if cancelled and not given_up.is_set() and cancelled():
                     given_up.set()
+                there = left.acquire(timeout=_LOOK if cancelled else None)
         return results
 
 

@@ -159,9 +159,10 @@ def _description(sheet: CharacterSheet, words: Words) -> list[Part]:
     who = sheet.occupation or ""
     known = who or sheet.age is not None
     identity = f"{sheet.name} is {age_phrase(sheet.age, who)}" if known else sheet.name
-    mbti = f" ({sheet.personality.mbti})" if sheet.personality.mbti else ""
     nature = joined(sheet.traits)
-    character = f"{words.Subject} {words.verb('is')} {nature}{mbti}" if nature or mbti else ""
+    if mbti := sheet.personality.mbti:
+        nature = f"{nature} ({mbti})" if nature else f"of the type {mbti}"
+    character = words.say("is", nature)
     rows = [
         ("identity", identity, 10.0, True),
         ("description", sheet.description, 9.0, False),

@@ -349,7 +349,7 @@ def test_a_backend_that_prints_does_not_break_the_stream(caplog: pytest.LogCaptu
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        ("huge", "too long"), ("nan", "no number"), ("four", "4 drafts"),
+        ("huge", "too long"), ("nan", "nan for confidence"), ("four", "4 drafts"),
         ("none", "None"), ("text", "three purposes"), ("surrogate", "cannot be sent"),
         ("wrong type", "cannot be sent"), ("no list", "but 3"),
     ],

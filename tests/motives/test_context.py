@@ -346,3 +346,23 @@ def test_template_tokens_come_through_as_text(token: str) -> None:
 def test_a_time_with_a_zone_reads_like_one_without() -> None:
     zoned = told(situation={"time": "2024-06-14T08:15+02:00"}).context
     assert zoned == told(situation={"time": datetime(2024, 6, 14, 8, 15)}).context
+
+
+@pytest.mark.parametrize(
+    ("traits", "mbti", "said"),
+    [
+        (["proud"], "INFJ", "She is proud (INFJ)."),
+        ([], "INFJ", "She is of the type INFJ."),
+        (["proud", "shy"], None, "She is proud and shy."),
+        ([], None, ""),
+    ],
+)
+def test_a_nature_is_told_with_traits_or_without(
+    traits: list[str], mbti: str | None, said: str
+) -> None:
+    sheet = CharacterSheet.from_data(
+        {"name": "Ada", "pronouns": "she/her", "traits": traits, "personality": {"mbti": mbti}}
+    )
+    told = build_context(sheet, Situation(), count_tokens=words).description
+    assert (said in told) if said else " is " not in told
+    assert "  " not in told
