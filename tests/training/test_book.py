@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,11 @@ Checked = tuple[list[Pair], list[Finding]]
 @pytest.fixture(scope="module")
 def book() -> Checked:
     return check(read_book(scene_files(default_folder())))
+
+
+@pytest.fixture(scope="module")
+def figures(book: Checked) -> dict[str, Any]:
+    return counted(book[0]) | wording_of(book[0])
 
 
 @BUILT
@@ -60,15 +66,13 @@ def test_nobody_is_on_two_sides() -> None:
 
 
 @BUILT
-def test_it_is_as_large_and_as_varied_as_it_must_be(book: Checked) -> None:
-    figures = counted(book[0]) | wording_of(book[0])
+def test_it_is_as_large_and_as_varied_as_it_must_be(figures: dict[str, Any]) -> None:
     assert [one.name for one in demands(figures) if not one.holds] == []
 
 
 @BUILT
-def test_the_card_tells_these_figures(book: Checked) -> None:
+def test_the_card_tells_these_figures(book: Checked, figures: dict[str, Any]) -> None:
     text = default_card().read_text(encoding="utf-8")
-    figures = counted(book[0]) | wording_of(book[0])
     remedy = "run: python -m daydream_motives.training data report --card"
     assert between(text, COUNTS) == counts_table(figures), remedy
     assert f"hash `{data_hash(book[0])}`" in between(text, MEASURED), remedy

@@ -7,7 +7,6 @@ the card says of which data it was measured, and the test compares that.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def counts_table(figures: Mapping[str, Any]) -> str:
          f"{f['length_median']:g}" if f["lengths"] else "none"),
         ("distinct-2 of all purposes", f"{f['distinct_2']:.3f}"),
         ("main verbs", f"{f['verbs_different']:,}; most frequent: "
-         + several(f["verbs"], 10, f["purposes"])),
+         + several(f["verbs"][:10], 10, f["purposes"])),
         ("verb right behind the name", f"{f['verb_at_once'] / f['purposes']:.1%}"),
         ("openings, most frequent", "; ".join(
             f"“{words}” {n / f['purposes']:.2%}" for words, n in f["openings"])),
@@ -99,13 +98,17 @@ def measured_table(figures: Mapping[str, Any], hashed: str) -> str:
 
 def between(text: str, mark: str) -> str:
     """What stands between the marks of this name; raises RunError where they are not."""
-    found = re.search(rf"<!-- {mark} -->\n(.*?)\n?<!-- /{mark} -->", text, re.DOTALL)
-    if found is None:
+    return text[slice(*_inside(text, mark))].strip("\n")
+
+
+def _inside(text: str, mark: str) -> tuple[int, int]:
+    start, end = (text.find(f"<!-- {sign}{mark} -->\n") for sign in ("", "/"))
+    if not 0 <= start < end:
         raise RunError(
             f"the card has no marks for {mark}",
             remedy=f"put <!-- {mark} --> and <!-- /{mark} --> on lines of their own",
         )
-    return found[1]
+    return start + len(f"<!-- {mark} -->\n"), end
 
 
 def write_card(path: Path, figures: Mapping[str, Any], pairs: Sequence[Pair]) -> None:
@@ -116,8 +119,8 @@ def write_card(path: Path, figures: Mapping[str, Any], pairs: Sequence[Pair]) ->
             (COUNTS, counts_table(figures)),
             (MEASURED, measured_table(figures, data_hash(pairs))),
         ):
-            before, after = f"<!-- {mark} -->\n{between(text, mark)}", f"<!-- {mark} -->\n{table}"
-            text = text.replace(before, after)
+            start, end = _inside(text, mark)
+            text = f"{text[:start]}{table}\n{text[end:]}"
         write_atomic(path, text)
     except OSError as exc:
         raise RunError(
