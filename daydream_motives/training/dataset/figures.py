@@ -121,7 +121,7 @@ def wording_of(pairs: Sequence[Pair]) -> dict[str, Any]:
         "lengths": _histogram(lengths, 1),
         "length_median": float(np.median(lengths)) if lengths else 0.0,
         "distinct_2": len(set(bigrams)) / len(bigrams) if bigrams else 0.0,
-        "verbs": verbs.most_common(30),
+        "verbs": verbs.most_common(20),
         "verbs_different": len(verbs),
         "verb_at_once": sum(verb_at_once(text, name) for text, name in texts),
         "openings": openings.most_common(10),
