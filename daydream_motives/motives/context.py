@@ -276,7 +276,10 @@ def _ties(
     for index, tie in enumerate(sorted(ties, key=lambda t: (-t.weight, t.person.id))):
         rel, name = tie.relationship, tie.person.name
         also = f", {tie.person.occupation}," if tie.person.occupation else ""
-        what = f"{name}{also} is {words.possessive} {kind_phrase(rel.kinds)}"
+        is_what = f"{words.possessive} {kind_phrase(rel.kinds)}"
+        if tuple(rel.kinds) == ("stranger",):
+            is_what = f"a stranger to {words.object}"
+        what = f"{name}{also} is {is_what}"
         near, last = _near(tie, situation), _last(tie)
         if not near and any(_told(last, memory) for memory in memories):
             last = ""

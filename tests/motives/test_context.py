@@ -366,3 +366,8 @@ def test_a_nature_is_told_with_traits_or_without(
     told = build_context(sheet, Situation(), count_tokens=words).description
     assert (said in told) if said else " is " not in told
     assert "  " not in told
+
+
+def test_a_stranger_is_nobodys() -> None:
+    context = told(ties=[tie("Karl Prado", "present", kinds="stranger")])
+    assert "Karl Prado is a stranger to " in context.background
