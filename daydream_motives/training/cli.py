@@ -17,7 +17,11 @@ from daydream_motives.errors import DaydreamError
 
 _INTERRUPTED = 130
 # Each stage is a module of commands, imported only when it is asked for.
-_STAGES = {"data": "data_commands"}
+_STAGES = {
+    "data": "data_commands",
+    "harvest": "harvest_commands",
+    "curate": "curate_commands",
+}
 
 
 class _Group(click.Group):

@@ -1,0 +1,1 @@
+"""From what journals teach and the shipped data to one dataset."""

@@ -1,0 +1,133 @@
+"""What a stage leaves behind: files, and a manifest, written last, that says they are whole.
+
+Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from daydream_motives.characters.files import parse_json, write_atomic
+from daydream_motives.errors import RunError
+
+MANIFEST = "manifest.json"
+
+
+def lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as JSON Lines."""
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
+def pretty(data: Mapping[str, Any]) -> str:
+    """Data for people to read."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def described(files: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """What a manifest says of each file."""
+    return {
+        name: {
+            "sha256": sha256(text.encode()),
+            "bytes": len(text.encode()),
+            "records": text.count("\n"),
+        }
+        for name, text in files.items()
+    }
+
+
+def write_whole(target: Path, files: Mapping[str, str], manifest: Mapping[str, Any]) -> None:
+    """Write every file and then the manifest; files that an older manifest names are removed.
+
+    Raises RunError for a folder that another stage has filled, and for a bad disk.
+    """
+    old = _of_same_stage(target, manifest)
+    try:
+        (target / MANIFEST).unlink(missing_ok=True)
+        for name, text in files.items():
+            write_atomic(target / name, text)
+        for name in old - files.keys():
+            (target / name).unlink(missing_ok=True)
+        write_atomic(target / MANIFEST, pretty(manifest))
+    except OSError as exc:
+        raise RunError(
+            f"cannot write {target}: {exc.strerror or exc}",
+            remedy="free some space or choose another folder with -o; it is not complete as it is",
+        ) from exc
+
+
+def _of_same_stage(target: Path, manifest: Mapping[str, Any]) -> set[str]:
+    """The files that this stage left here before."""
+    if not (target / MANIFEST).exists():
+        return set()
+    try:
+        old = read_manifest(target)
+    except RunError:
+        return set()
+    if old.get("stage") != manifest.get("stage"):
+        raise RunError(
+            f"{target} holds what another stage wrote ({old.get('stage', 'data build')})",
+            remedy="choose another folder with -o",
+        )
+    return {name for name in old["files"] if Path(name).name == name}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder; raises RunError where there is none or it is damaged."""
+    file = folder / MANIFEST
+    if not file.exists():
+        found = "is not complete: it has no manifest" if folder.is_dir() else "does not exist"
+        raise RunError(f"{folder} {found}", remedy="run the stage that writes it again")
+    try:
+        manifest = parse_json(file.read_text(encoding="utf-8"))
+        names = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+        if any(Path(name).name != name for name in names):
+            raise ValueError("it names files elsewhere")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise RunError(
+            f"{file} is damaged: {exc}", remedy="run the stage that writes it again"
+        ) from exc
+    return dict(manifest)
+
+
+def read_whole(folder: Path, stage: str, newest: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """The manifest and every file it names, each as it was written.
+
+    Raises RunError where one is missing or altered, where another stage wrote them, and where the
+    schema is newer than `newest`.
+    """
+    manifest = read_manifest(folder)
+    if manifest.get("stage", "dataset") != stage:
+        raise RunError(
+            f"{folder} holds what `{manifest['stage']}` wrote, not a {stage}",
+            remedy=f"give the folder of a {stage}",
+        )
+    version = manifest.get("schema_version")
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= newest:
+        raise RunError(
+            f"{folder} has schema {version}; this version knows {newest}",
+            remedy="upgrade daydream-motives",
+        )
+    files = {}
+    for name, entry in manifest["files"].items():
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as exc:
+            raise RunError(
+                f"{folder / name} cannot be read: {exc.strerror or exc}",
+                remedy="run the stage that writes it again",
+            ) from exc
+        if sha256(data) != entry["sha256"]:
+            raise RunError(
+                f"{folder / name} is not as it was written: its SHA-256 differs",
+                remedy="run the stage that writes it again; a dataset is changed at its source",
+            )
+        files[name] = data.decode("utf-8", "replace")
+    return manifest, files

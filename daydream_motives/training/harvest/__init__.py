@@ -1,0 +1,1 @@
+"""From journals of games to what they teach."""
