@@ -19,7 +19,7 @@ import click
     help="Names to take out, one a line; NAME = STAND-IN puts another in its place.",
 )  # fmt: skip
 @click.option(
-    "--least", type=click.FloatRange(0, 2, min_open=True), default=0.05, show_default=True,
+    "--least", type=float, default=0.05, show_default=True,
     help="What teaches moved needs and feelings by this much in all.",
 )  # fmt: skip
 @click.option("--game-version", default="", help="For journals that do not say it.")

@@ -29,7 +29,7 @@ from daydream_motives.training.dataset.build import SCHEMA_VERSION, default_targ
 from daydream_motives.training.dataset.findings import Finding
 from daydream_motives.training.dataset.split import SPLITS
 from daydream_motives.training.folder import described, lines, pretty, write_whole
-from daydream_motives.training.harvest.judging import bare
+from daydream_motives.training.harvest.verdicts import bare
 
 REPLAY, QUOTA, HOLD_OUT = 0.8, 8, 0.1
 ORIGIN = "journal"  # of an entry of the index that no book holds

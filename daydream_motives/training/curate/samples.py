@@ -20,7 +20,7 @@ from daydream_motives.training.dataset.findings import Finding
 from daydream_motives.training.dataset.sharegpt import Record, read_records
 from daydream_motives.training.folder import read_whole
 from daydream_motives.training.harvest.gather import SCHEMA_VERSION, STAGE
-from daydream_motives.training.harvest.judging import bare
+from daydream_motives.training.harvest.verdicts import bare
 
 UNKNOWN = "?"
 _MBTI = re.compile(rf"\b(?:{'|'.join(sorted(MBTI_TYPES))})\b")

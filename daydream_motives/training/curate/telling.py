@@ -45,7 +45,11 @@ def report_of(found: Curated, manifest: Mapping[str, Any]) -> dict[str, Any]:
             for (work, kind, world), n in sorted(cells.items(), key=lambda c: (-c[1], c[0]))
         ],
         "harvests": [
-            {"folder": str(one.folder), "samples": len(one.samples), "broken": len(one.dropped)}
+            {
+                "folder": str(one.folder),
+                "samples": len(one.samples),
+                "broken": sum(dropped.reason == "broken" for dropped in one.dropped),
+            }
             for one in found.harvests
         ],
         "broken": [str(finding) for finding in found.findings],

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from daydream_motives.characters.sheet import clean_text
-from daydream_motives.errors import DaydreamError, RunError
+from daydream_motives.errors import DaydreamError, RunError, SettingsError
 from daydream_motives.motives.budget import FIELDS
 from daydream_motives.records import as_sharegpt
 from daydream_motives.training.dataset.findings import Finding
 from daydream_motives.training.folder import described, lines, write_whole
 from daydream_motives.training.harvest.journals import JournalFile, files_of, open_journal
-from daydream_motives.training.harvest.judging import LEAST, Judge, Verdict, invented
+from daydream_motives.training.harvest.verdicts import LEAST, Judge, Verdict, invented
 from daydream_motives.training.harvest.pairing import Answer, pairs
 from daydream_motives.training.harvest.redaction import MARKS, Redaction
 
 SCHEMA_VERSION = 1
+MOST_MOVED = 2.0
 STAGE = "harvest"
 _MOST_TOLD = 20
 _PART_BYTES = 64 * 1024 * 1024  # of one file of samples: what reads them takes no more than twice
@@ -71,8 +72,10 @@ def harvest(
     """Everything that the journals teach; one that cannot be read is told, and the rest goes on.
 
     `game_version` and `world` are for journals that do not say. Raises RunError where none
-    of them holds a decision that can be read.
+    of them holds a decision that can be read, SettingsError for a `least` that is no such number.
     """
+    if not 0 < least <= MOST_MOVED:
+        raise SettingsError(f"--least is {least}", remedy=f"above 0, at most {MOST_MOVED}")
     redaction = redaction or Redaction()
     found = Harvest(least=least)
     seen: set[str] = set()

@@ -23,11 +23,12 @@ _CARD_DIGITS, _PHONE_DIGITS, _PLAIN_DIGITS = 13, 7, 9
 _MAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)*")
 _NUMBER = re.compile(r"(?<![\w+(])[+(]{0,2}\d(?:[ ()./\u2010-\u2013\u00a0\u202f-]{0,3}\d)*(?!\w)")
 _DATE = re.compile(
-    r"(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2(?:\d{4}|\d{2})"
+    r"(?<![\w.+(/-])(?:\d{4}([-./])\d{1,2}\1\d{1,2}|\d{1,2}([-./])\d{1,2}\2(?:\d{4}|\d{2})"
     r"|[12]\d{3} ?[-\u2013/] ?[12]\d{3})(?![-./]?\d)"
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:[ .\u00a0\u202f]\d{3})*[ .\u00a0\u202f]000")
 _DIGIT = re.compile(r"\d")
+_BETWEEN = re.compile(r"[\s_.\-]+")  # the words of a name; ids write it with the others
 
 
 @dataclass(slots=True)
@@ -51,7 +52,12 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """A text that people read, without all of it."""
-        return self.id(_NUMBER.sub(self._number, _MAIL.sub(self._mail, text)))
+        text = _MAIL.sub(self._mail, text)
+        parts, at = [], 0
+        for date in _DATE.finditer(text):
+            parts += [_NUMBER.sub(self._number, text[at : date.start()]), date[0]]
+            at = date.end()
+        return self.id("".join(parts) + _NUMBER.sub(self._number, text[at:]))
 
     def id(self, text: str) -> str:
         """An id, without names and addresses: its digits mean nobody."""
@@ -68,8 +74,6 @@ class Redaction:
 
     def _number(self, found: re.Match[str]) -> str:
         text = found[0]
-        if date := _DATE.match(text):  # an hour may follow it
-            return date[0] + _NUMBER.sub(self._number, text[date.end() :])
         digits = len(_DIGIT.findall(text))
         if digits >= _CARD_DIGITS and text[0] != "+":
             self.counts["card"] += 1
@@ -88,13 +92,13 @@ def _is_phone(text: str, digits: int) -> bool:
 
 
 def _folded(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    return " ".join(_BETWEEN.split(unicodedata.normalize("NFC", name).casefold().strip()))
 
 
 def _whole(name: str) -> str:
-    """A pattern of the name as whole words; ids write it with _ - or . between."""
-    words = unicodedata.normalize("NFC", name).split()
-    inner = r"[\s_.\-]+".join(map(re.escape, words))
+    """A pattern of the name as whole words."""
+    words = [word for word in _BETWEEN.split(unicodedata.normalize("NFC", name)) if word]
+    inner = _BETWEEN.pattern.join(map(re.escape, words))
     start = "" if UNSPACED.match(name) else r"(?<![^\W_])"
     end = "" if UNSPACED.match(name[-1]) else r"(?![^\W_])"
     return f"{start}{inner}{end}"
@@ -123,7 +127,7 @@ def names_of(rows: Iterable[str], source: str) -> tuple[tuple[str, str], ...]:
         if not row.strip() or row.lstrip().startswith("#"):
             continue
         name, given, stand = (part.strip() for part in row.partition("="))
-        if len(name) < 2 and not UNSPACED.match(name):
+        if sum(map(str.isalnum, name)) < 2 and not UNSPACED.match(name):
             problems.append(
                 Problem(source, f"line {number}", repr(name), "a name of two letters or more")
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from daydream_motives.training.harvest.gather import MARKED, SEEN, Harvest, reasons
-from daydream_motives.training.harvest.judging import DROP, REJECT, TEACH
+from daydream_motives.training.harvest.verdicts import DROP, REJECT, TEACH
 
 _MOST_BROKEN = 20
 _MEANINGS = {**TEACH, **REJECT, **DROP, "seen": SEEN, "redacted": MARKED}
