@@ -7,6 +7,7 @@ its neighbours. Knows nothing of what the tokens say; one thread at a time may u
 from __future__ import annotations
 
 import ctypes
+import mmap
 import weakref
 from collections.abc import Sequence
 
@@ -128,7 +129,8 @@ class Sequences:
         """What the cache holds of a sequence, to be put back by `load`."""
         self._check_open()
         size = int(llama_cpp.llama_state_seq_get_size(self._context, sequence))
-        data = np.empty(size, dtype=np.uint8)
+        # Memory of its own that goes back whole: on the heap, blocks of so many sizes leave gaps.
+        data = np.frombuffer(mmap.mmap(-1, max(1, size)), dtype=np.uint8)
         written = llama_cpp.llama_state_seq_get_data(self._context, _bytes(data), size, sequence)
         return data[:written]
 
