@@ -53,7 +53,13 @@ def byte_letters() -> list[str]:
 
 
 def write_gguf(
-    path: Path, architecture: str = "llama", *, seed: int = 0, template: str = CHATML
+    path: Path,
+    architecture: str = "llama",
+    *,
+    seed: int = 0,
+    template: str = CHATML,
+    key_heads: int = HEADS,
+    tied: bool = False,
 ) -> Path:
     """A model of one layer with random weights and a vocabulary of some 750 tokens."""
     tokens = [*SPECIAL, *byte_letters()]
@@ -67,7 +73,7 @@ def write_gguf(
     out.add_block_count(1)
     out.add_feed_forward_length(2 * n)
     out.add_head_count(HEADS)
-    out.add_head_count_kv(HEADS)
+    out.add_head_count_kv(key_heads)
     out.add_layer_norm_rms_eps(1e-5)
     out.add_rope_dimension_count(n // HEADS)
     out.add_vocab_size(size)
@@ -89,12 +95,14 @@ def write_gguf(
         out.add_tensor(name, np.full(length, value, dtype=np.float32))
 
     weights("token_embd.weight", size, n)
-    weights("output.weight", size, n)
+    if not tied:
+        weights("output.weight", size, n)
     vector("output_norm.weight", 1)
     for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-        weights(f"blk.0.{name}.weight", n, n)
+        rows = n * key_heads // HEADS if name in ("attn_k", "attn_v") else n
+        weights(f"blk.0.{name}.weight", rows, n)
         if architecture == "qwen2" and name != "attn_output":
-            vector(f"blk.0.{name}.bias", 0.01)
+            vector(f"blk.0.{name}.bias", 0.01, rows)
     vector("blk.0.attn_norm.weight", 1)
     vector("blk.0.ffn_norm.weight", 1)
     weights("blk.0.ffn_gate.weight", 2 * n, n)
