@@ -22,15 +22,15 @@ _path = click.Path(path_type=Path)
     help="A dataset curated before: its frozen questions and held-out characters stay so.",
 )  # fmt: skip
 @click.option(
-    "--replay", type=click.FloatRange(0, 1), default=0.8, show_default=True,
+    "--replay", type=float, default=0.8, show_default=True,
     help="The least share of the training records that is shipped data.",
 )  # fmt: skip
 @click.option(
-    "--quota", type=click.IntRange(1), default=8, show_default=True,
+    "--quota", type=int, default=8, show_default=True,
     help="The most samples of one occupation, MBTI type and world.",
 )  # fmt: skip
 @click.option(
-    "--hold-out", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True,
+    "--hold-out", type=float, default=0.1, show_default=True,
     help="The share of samples held out, whole characters at a time.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")

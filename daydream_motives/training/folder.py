@@ -105,10 +105,8 @@ def read_whole(folder: Path, stage: str, newest: int) -> tuple[dict[str, Any], d
     """
     manifest = read_manifest(folder)
     if manifest.get("stage", "dataset") != stage:
-        raise RunError(
-            f"{folder} holds what `{manifest['stage']}` wrote, not a {stage}",
-            remedy=f"give the folder of a {stage}",
-        )
+        found = f"what `{manifest['stage']}` wrote" if "stage" in manifest else "a dataset"
+        raise RunError(f"{folder} holds {found}, not a {stage}", remedy=f"give a {stage}'s folder")
     version = manifest.get("schema_version")
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= newest:
         raise RunError(

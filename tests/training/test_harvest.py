@@ -156,7 +156,7 @@ def test_nothing_of_a_listed_name_is_kept_anywhere(tmp_path: Path) -> None:
     record = decision(
         id="ines_prado-1",
         character="ines.prado",
-        context={"Background": "Call Ines Prado at 555-0123 or ines@prado.pt, card 4111111111111111"},
+        context={"Background": "Call Ines Prado, 555-0123, ines@prado.pt, 4111111111111111"},
         outcome={"needs": {}, "relationships": [{"to": "ines_prado", "changes": {"trust": 0.5}}]},
         provenance={"model": "prado-tuned"},
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import deed, decision, texts
+from journals import decision, deed, texts
 
 from daydream_motives.training.harvest.verdicts import DROP, REJECT, TEACH, Judge, invented
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daydream_motives.errors import SettingsError
 from daydream_motives.training.curate.choosing import (
     apart,
     hashed,
@@ -50,11 +51,23 @@ REASONS = {
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`replay` is the least share of shipped records in training, `quota` the most samples of one
-    occupation, type and world, `hold_out` the share of samples whose characters are held out."""
+    occupation, type and world, `hold_out` the share of samples whose characters are held out.
+
+    Raises SettingsError for a number out of its range.
+    """
 
     replay: float = REPLAY
     quota: int = QUOTA
     hold_out: float = HOLD_OUT
+
+    def __post_init__(self) -> None:
+        for name, value, good, wanted in (
+            ("replay", self.replay, 0 <= self.replay <= 1, "from 0 to 1"),
+            ("quota", self.quota, self.quota >= 1, "1 or more"),
+            ("hold-out", self.hold_out, 0 <= self.hold_out < 1, "from 0 to below 1"),
+        ):
+            if not good:
+                raise SettingsError(f"--{name} is {value}", remedy=f"give a number {wanted}")
 
 
 @dataclass(slots=True)

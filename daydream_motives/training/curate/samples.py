@@ -17,7 +17,7 @@ from daydream_motives.errors import RunError
 from daydream_motives.motives.prompt import KEYS
 from daydream_motives.training.dataset.book import folded
 from daydream_motives.training.dataset.findings import Finding
-from daydream_motives.training.dataset.sharegpt import Record, read_records
+from daydream_motives.training.dataset.sharegpt import Record, read_record
 from daydream_motives.training.folder import read_whole
 from daydream_motives.training.harvest.gather import SCHEMA_VERSION, STAGE
 from daydream_motives.training.harvest.verdicts import bare
@@ -140,43 +140,39 @@ def read_harvest(folder: Path) -> Harvested:
 
 def _read(file: Path, text: str, found: Harvested) -> None:
     """Add one file's samples, and what is wrong with the others."""
-    records, wrong = read_records(file)
-    by_line = {record.line: record for record in records}
-    findings: dict[int, list[Finding]] = {}
-    for finding in wrong:
-        findings.setdefault(finding.line, []).append(finding)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        row, problems = _row(file, number, line)
-        told = findings.get(number, [])
-        record = by_line.get(number)
+        row, record, reasons = _sample(str(file), number, line)
         # A rejected answer may be wrong in any way, if it is an answer.
-        if row and record and (row.kind == "reject" or not told):
+        if row and record and (row.kind == "reject" or not reasons):
             found.samples.append(Sample(record, row))
             continue
-        reasons = [*problems, *told]
-        id = record.id if record else f"{file.name}:{number}"
         readable = record is not None and row is not None
         if not readable:
             found.findings.extend(reasons)
-        first = reasons[0]
+        id, first = record.id if record else f"{file.name}:{number}", reasons[0]
         where = first.where.removeprefix(f"{id}.")
         detail = f"{where}: {first.what}" if where else first.what
         found.dropped.append(Dropped(id, "unfit" if readable else "broken", detail))
 
 
-def _row(file: Path, number: int, line: str) -> tuple[_Row | None, list[Finding]]:
+def _sample(file: str, number: int, line: str) -> tuple[_Row | None, Record | None, list[Finding]]:
+    """One line's two halves, each if it can be read, and everything wrong with it."""
     try:
-        return _Row.model_validate(parse_json(line)), []
+        data = parse_json(line)
+        json.dumps(data, ensure_ascii=False).encode()  # no half characters, escaped or not
+    except (ValueError, RecursionError) as exc:
+        return None, None, [Finding(file, number, "", f"broken JSON: {exc}", "harvest again")]
+    record, wrong = read_record(file, number, data)
+    try:
+        return _Row.model_validate(data), record, wrong
     except ValidationError as exc:
-        return None, list(_findings(file, number, exc))
-    except (ValueError, RecursionError):
-        return None, []  # the reader of records says so
+        return None, record, [*_findings(file, number, exc), *wrong]
 
 
-def _findings(file: Path, number: int, exc: ValidationError) -> Iterator[Finding]:
+def _findings(file: str, number: int, exc: ValidationError) -> Iterator[Finding]:
     for item in exc.errors(include_url=False):
         where = ".".join(map(str, item["loc"]))
         what = "is missing" if item["type"] == "missing" else f"found {item['input']!r}"[:90]
-        yield Finding(str(file), number, where, what, f"expected: {item['msg']}")
+        yield Finding(file, number, where, what, f"expected: {item['msg']}")

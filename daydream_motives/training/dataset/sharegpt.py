@@ -52,28 +52,34 @@ def read_records(
     file, places = str(path), {} if seen is None else seen
     records: list[Record] = []
     findings: list[Finding] = []
-    for line, data, problem in _values(path):
+    for line, data, problem in values(path):
         if problem:
             findings.append(Finding(file, line, "", *problem))
             continue
-        try:
-            record = _record(file, line, data)
-        except _Wrong as exc:
-            id = data.get("id") if isinstance(data, dict) else None
-            where, what, remedy = exc.args
-            name = f"{id}.{where}" if isinstance(id, str) and where else where or str(id or "")
-            findings.append(Finding(file, line, name, what, remedy))
-            continue
-        if record.id in places:
-            what = f"the id of another record ({places[record.id]})"
-            findings.append(Finding(file, line, record.id, what, "give each record its own id"))
-        places.setdefault(record.id, f"{file}:{line}")
-        findings += _of_texts(record)
-        records.append(record)
+        record, wrong = read_record(file, line, data)
+        if record:
+            if record.id in places:
+                what = f"the id of another record ({places[record.id]})"
+                findings.append(Finding(file, line, record.id, what, "give each record its own id"))
+            places.setdefault(record.id, f"{file}:{line}")
+            records.append(record)
+        findings += wrong
     return records, findings
 
 
-def _values(path: Path) -> Iterator[tuple[int, Any, tuple[str, str] | None]]:
+def read_record(file: str, line: int, data: Any) -> tuple[Record | None, list[Finding]]:
+    """One parsed value as a record, if it can be read as one, and everything wrong with it."""
+    try:
+        record = _record(file, line, data)
+    except _Wrong as exc:
+        id = data.get("id") if isinstance(data, dict) else None
+        where, what, remedy = exc.args
+        name = f"{id}.{where}" if isinstance(id, str) and where else where or str(id or "")
+        return None, [Finding(file, line, name, what, remedy)]
+    return record, list(_of_texts(record))
+
+
+def values(path: Path) -> Iterator[tuple[int, Any, tuple[str, str] | None]]:
     """Each value with its line; or what is wrong there, and what to do."""
     try:
         with path.open("rb") as stream:

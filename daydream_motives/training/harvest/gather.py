@@ -23,9 +23,9 @@ from daydream_motives.records import as_sharegpt
 from daydream_motives.training.dataset.findings import Finding
 from daydream_motives.training.folder import described, lines, write_whole
 from daydream_motives.training.harvest.journals import JournalFile, files_of, open_journal
-from daydream_motives.training.harvest.verdicts import LEAST, Judge, Verdict, invented
 from daydream_motives.training.harvest.pairing import Answer, pairs
 from daydream_motives.training.harvest.redaction import MARKS, Redaction
+from daydream_motives.training.harvest.verdicts import LEAST, Judge, Verdict, invented
 
 SCHEMA_VERSION = 1
 MOST_MOVED = 2.0
