@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def write_whole(target: Path, files: Mapping[str, str], manifest: Mapping[str, A
     old = _of_same_stage(target, manifest)
     try:
         (target / MANIFEST).unlink(missing_ok=True)
+        for name in (*files, MANIFEST):
+            for left in target.glob(f".{escape(name)}.*.part"):  # of a process that was killed
+                left.unlink(missing_ok=True)
         for name, text in files.items():
             write_atomic(target / name, text)
         for name in old - files.keys():
@@ -84,7 +88,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
     if not file.exists():
         found = "is not complete: it has no manifest" if folder.is_dir() else "does not exist"
-        raise RunError(f"{folder} {found}", remedy="run the stage that writes it again")
+        raise RunError(f"{folder} {found}", remedy="make it with `data build`, harvest or curate")
     try:
         manifest = parse_json(file.read_text(encoding="utf-8"))
         names = {name: entry["sha256"] for name, entry in manifest["files"].items()}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 from journals import decision, deed, jsonl, samples, sqlite, texts
 
 from daydream_motives.errors import RunError
@@ -161,10 +167,17 @@ def test_nothing_of_a_listed_name_is_kept_anywhere(tmp_path: Path) -> None:
         provenance={"model": "prado-tuned"},
     )  # fmt: skip
     names = (("Ines Prado", "Oda Falk"), ("Ines", "Oda"), ("Prado", "Falk"))
-    found = harvest([jsonl(tmp_path, record, {**decision(1), "id": "Prado-x", "outcome": None})],
+    broken = {**decision(2), "schema_version": "Ines Prado, ines@prado.pt"}
+    noted = decision(3, **FAILED | {"outcome": {"status": "failed", "note": "Prado said no"}})
+    strange = [{**purpose, "unknown_names": ["Prado"]} for purpose in decision(4)["purposes"]]
+    rows = [record, {**decision(1), "id": "Prado-x", "outcome": None}, broken, noted,
+            decision(4, purposes=strange)]  # fmt: skip
+    found = harvest([jsonl(tmp_path, *rows, name="ines prado.jsonl")],
                     redaction=Redaction(names), world="Prado's town")  # fmt: skip
     gather.write(found, tmp_path / "out")
-    (sample,) = samples(tmp_path / "out")
+    sample, *others = samples(tmp_path / "out")
+    assert [other["why"].rpartition(": ")[2] for other in others] == ["Falk said no", "Falk"]
+    assert len(found.findings) == 1
     assert sample["character"] == "Oda Falk"
     assert json.loads(sample["conversations"][1]["value"])["purpose_a"] == deed(0, "Oda")
     for file in (tmp_path / "out").iterdir():
@@ -347,3 +360,67 @@ def test_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(RunError, match="cannot write"):
         gather.write(harvest([jsonl(tmp_path, decision())]), tmp_path / "out")
+
+
+KILLED = """
+import os, signal, sys
+from daydream_motives.training.cli import main
+real, left = os.replace, [int(sys.argv.pop(1))]
+def replace(*args):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*args)
+os.replace = replace
+main()
+"""
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("again", [False, True], ids=["new", "over an older one"])
+def test_what_was_killed_does_not_count_and_is_the_same_when_done_again(
+    tmp_path: Path, after: int, again: bool
+) -> None:
+    file, out = jsonl(tmp_path, *(decision(n) for n in range(4))), tmp_path / "out"
+    assert run("harvest", file, "-o", tmp_path / "whole").exit_code == 0
+    if again:
+        gather.write(harvest([file]), out)
+    command = [sys.executable, "-c", KILLED, str(after), "harvest", str(file), "-o", str(out)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    with pytest.raises(RunError, match="is not complete"):
+        read_whole(out, "harvest", 1)
+    assert run("harvest", file, "-o", out).exit_code == 0
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        p.name for p in (tmp_path / "whole").iterdir()
+    )
+    for path in out.iterdir():
+        assert path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+
+
+PATHS = st.sampled_from(
+    [(key,) for key in (*decision(), "run", "world", "game_version")]
+    + [("context", "Context"), ("context", "Character_name"), ("purposes", 1, "text")]
+    + [("purposes", 0, "unknown_names"), ("purposes", 2, "rank"), ("provenance", "source")]
+    + [("provenance", "filled"), ("provenance", "model"), ("outcome", "needs")]
+    + [("outcome", "relationships"), ("outcome", "note"), ("outcome", "grade")]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@given(PATHS, VALUES)
+def test_whatever_a_game_writes_the_rest_goes_on(path: tuple[Any, ...], value: Any) -> None:
+    record = decision(1)
+    inner: Any = record
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with tempfile.TemporaryDirectory() as folder:
+        file = jsonl(Path(folder), decision(0), json.dumps(record), decision(2))
+        found = harvest([file])
+        assert {"d0-0", "d0-2"} <= {sample["lineage"]["decision"] for sample in found.samples}
+        gather.write(found, Path(folder) / "out")
+        read_whole(Path(folder) / "out", "harvest", 1)

@@ -85,7 +85,8 @@ def harvest(
         try:
             journal = open_journal(path, game_version=game_version, world=world)
         except DaydreamError as exc:
-            found.findings.append(Finding(str(path), 0, "", exc.message, exc.remedy))
+            told = Finding(str(path), 0, "", exc.message, exc.remedy)
+            found.findings.append(_told(told, redaction))
             continue
         answers += _one(journal, Judge(least), redaction, seen, found, len(answers))
     if not answers and not found.dropped and found.findings:
@@ -149,7 +150,7 @@ def _one(
             journal.sha256, turns[record["character"]], invented(record),
         )  # fmt: skip
         answers.append((sample, answer))
-    found.findings += journal.findings
+    found.findings += [_told(finding, redaction) for finding in journal.findings]
     found.journals.append(
         {"path": redaction.id(str(journal.path)), "sha256": journal.sha256, "run": journal.run,
          "game_version": redaction.id(journal.game_version), "world": redaction.text(journal.world),
@@ -169,10 +170,11 @@ def _redacted(record: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]
             "note": redaction.text(outcome.get("note", "")),
             "relationships": [{**one, "to": redaction.id(one["to"])} for one in changes],
         }
-    purposes = [
-        {**purpose, "text": redaction.text(clean_text(purpose["text"]))}
-        for purpose in record["purposes"]
-    ]
+    purposes = []
+    for purpose in record["purposes"]:
+        purposes.append({**purpose, "text": redaction.text(clean_text(purpose["text"]))})
+        if isinstance(names := purpose.get("unknown_names"), list):
+            purposes[-1]["unknown_names"] = [redaction.id(str(name)) for name in names]
     return {
         **record,
         "id": redaction.id(record["id"]),
@@ -181,6 +183,12 @@ def _redacted(record: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]
         "purposes": purposes,
         "outcome": outcome,
     }
+
+
+def _told(finding: Finding, redaction: Redaction) -> Finding:
+    """A finding, which may quote the journal, without what says who somebody is."""
+    file, where, what = redaction.id(finding.file), redaction.id(finding.where), finding.what
+    return Finding(file, finding.line, where, redaction.text(what), finding.remedy)
 
 
 def _marked(record: Mapping[str, Any]) -> bool:

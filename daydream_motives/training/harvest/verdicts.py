@@ -67,9 +67,9 @@ def invented(record: Mapping[str, Any]) -> tuple[str, ...]:
 
     A game that looks for none is helped: they are looked for in what it says it told.
     """
-    if all("unknown_names" in purpose for purpose in record["purposes"]):
-        found = [name for purpose in record["purposes"] for name in purpose["unknown_names"] or ()]
-        return tuple(dict.fromkeys(map(str, found)))
+    given = [purpose.get("unknown_names") for purpose in record["purposes"]]
+    if all(isinstance(names, list) for names in given):
+        return tuple(dict.fromkeys(str(name) for names in given for name in names))
     told = "\n".join(record["context"][field] for field in FIELDS)
     allowed = allowed_words(told, [record["context"][FIELDS[0]]])
     texts = [purpose["text"] for purpose in record["purposes"]]
