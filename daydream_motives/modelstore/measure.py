@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from daydream_motives.motives.prompt import (
     FRAME,
     KEYS,
     Piece,
+    Tokenize,
     encode,
     plain,
     prompt_pieces,
@@ -31,29 +34,45 @@ from daydream_motives.settings import shipped
 Array = NDArray[np.floating]
 
 
-def measure(path: Path) -> dict[str, Array]:
-    """`log_probs` (positions, n_vocab), and `bits` per weight over all tensors (a scalar)."""
-    llm = LlamaModel(BackendSpec(path.name, path, threads=os.cpu_count() or 1))
-    rows: list[Array] = []
-    around = llm.chat_template().around("")
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A prompt with its answer as tokens, and the positions after which a token is predicted."""
+
+    tokens: list[int]
+    before: list[int]
+    prompt: int  # how many of the tokens are the prompt's
+
+
+def scripts(around: tuple[str, str], tokenize: Tokenize) -> Iterator[Script]:
+    """Our own prompts, each with the answer that is written in agreement.jsonl."""
     for line in (shipped("models") / "agreement.jsonl").read_text(encoding="utf-8").splitlines():
         user, assistant = json.loads(line)["conversations"]
         fields, answer = json.loads(user["value"]), json.loads(assistant["value"])
         shared, own = prompt_pieces(around, fields)
-        prompt = encode([*shared, *own], llm.tokenize)
-        llm.forget(0)
-        llm.feed(prompt, 0)
-        position = len(prompt)
+        tokens = encode([*shared, *own], tokenize)
+        prompt = len(tokens)
+        before: list[int] = []
         for lead, key in zip((FRAME.first, *FRAME.between), KEYS, strict=True):
-            scaffold = encode([lead], llm.tokenize)
-            llm.feed(scaffold, position)
-            position += len(scaffold)
-            for token in encode([Piece(plain(answer[key]), False)], llm.tokenize):
-                logits = llm.logits()
-                logits -= logits.max()
-                rows.append((logits - np.log(np.exp(logits).sum())).astype(np.float16))
-                llm.feed([token], position)
-                position += 1
+            tokens += encode([lead], tokenize)
+            body = encode([Piece(plain(answer[key]), False)], tokenize)
+            before += range(len(tokens) - 1, len(tokens) - 1 + len(body))
+            tokens += body
+        yield Script(tokens, before, prompt)
+
+
+def measure(path: Path) -> dict[str, Array]:
+    """`log_probs` (positions, n_vocab), and `bits` per weight over all tensors (a scalar)."""
+    llm = LlamaModel(BackendSpec(path.name, path, threads=os.cpu_count() or 1))
+    rows: list[Array] = []
+    for script in scripts(llm.chat_template().around(""), llm.tokenize):
+        llm.forget(0)
+        read = 0
+        for last in script.before:
+            llm.feed(script.tokens[read : last + 1], read)
+            read = last + 1
+            logits = llm.logits()
+            logits -= logits.max()
+            rows.append((logits - np.log(np.exp(logits).sum())).astype(np.float16))
     stored, weights = (
         float(number(llm.model))
         for number in (llama_cpp.llama_model_size, llama_cpp.llama_model_n_params)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daydream_motives.errors import BackendError, StoreError
 from daydream_motives.modelstore.catalogue import Limits
@@ -117,14 +118,16 @@ def compare(
     *,
     say: Callable[[str], None],
     time_all: bool = False,
+    original: NDArray[np.floating] | None = None,
 ) -> Iterator[tuple[Path, Measured]]:
     """Each file, the shipped one first and the others written to `folder`, with what was measured.
 
-    Speeds are taken of those within the limits alone, or of all where `time_all`.
+    Speeds are taken of those within the limits alone, or of all where `time_all`. With `original`,
+    log-probabilities as `measure` takes them, all are compared with that, the shipped one too.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".measure-") as scratch:
         out = Path(scratch) / "out"
-        reference: dict[str, Any] = {}
+        reference: dict[str, Any] = {} if original is None else {"log_probs": original}
         for format in (AS_SHIPPED, *formats):
             target = shipped
             if format == AS_SHIPPED:
@@ -182,9 +185,15 @@ def stored(path: Path) -> str:
     return f"{body} + {head} head"
 
 
-def _run(program: str, path: Path, out: Path) -> None:
+def measure_apart(program: str, path: Path, *out: Path) -> None:
+    """One of the modules `measure`, `speed` or `greedy` of a file; see `_run`."""
+    _run(program, path, *out)
+
+
+def _run(program: str, path: Path, *out: Path) -> None:
     """Measure in a program of its own; raises BackendError where it fails or crashes."""
-    command = [sys.executable, "-m", f"daydream_motives.modelstore.{program}", str(path), str(out)]
+    command = [sys.executable, "-m", f"daydream_motives.modelstore.{program}", str(path)]
+    command += map(str, out)
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1:] or [""]

@@ -48,9 +48,11 @@ def write_lora(base: Path, folder: Path, *, size: float = 0.1, seed: int = 1, **
             elif "magnitude" in name:
                 weights.mul_(1.1)
     model.save_pretrained(folder, save_embedding_layers=False)
+    names = ("adapter_model.safetensors", "adapter_config.json")
     manifest = {
-        "schema_version": 1, "stage": "adapter", "files": {},
-        "base": {"name": "tiny", "sha256": sha256_of(base)},
+        "schema_version": 1, "stage": "train", "method": "lora",
+        "base": {"name": "base", "sha256": sha256_of(base)},
+        "files": {name: {"sha256": sha256_of(folder / name)} for name in names},
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return model.eval()

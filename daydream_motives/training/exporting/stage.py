@@ -1,0 +1,190 @@
+"""The stage as a whole: merge, write GGUF, quantise, verify, and say so in a manifest and a card.
+
+A file that is beyond the bounds is no export: no manifest is written then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daydream_motives.characters.files import write_atomic
+from daydream_motives.errors import DaydreamError, RunError
+from daydream_motives.modelstore.adapter import GGUF_NAME, PEFT_NAME, read_adapter, write_adapter
+from daydream_motives.modelstore.catalogue import Catalogue
+from daydream_motives.modelstore.download import check_space, sha256_of
+from daydream_motives.modelstore.gguf_file import KINDS, open_gguf
+from daydream_motives.training.base import Base
+from daydream_motives.training.exporting.gguf_model import (
+    expected,
+    patient_with_libraries,
+    write_model,
+)
+from daydream_motives.training.exporting.verify import Bounds, as_markdown, check
+from daydream_motives.training.folder import MANIFEST, pretty, read_manifest
+
+SCHEMA_VERSION, STAGE = 1, "export"
+MERGED, CARD = "merged.gguf", "README.md"
+DEFAULT_FORMATS = ("Q8_0", "Q4_0/Q8_0")
+_TEMPERATURE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be exported: the number formats tried, how the whole file is stored, the bounds,
+    and the temperature the model is asked with."""
+
+    formats: Sequence[str] = ()
+    kind: str = "F16"
+    bounds: Bounds = field(default_factory=Bounds)
+    temperature: float | None = None
+
+
+def run_export(
+    tuned: Path,
+    base: Base,
+    target: Path,
+    wish: Wish,
+    *,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Export what was learnt in the folder `tuned`, or find it done; returns the manifest.
+
+    Raises RunError where the folder holds something else or no file is within the bounds, and
+    StoreError where adapter and base do not belong together.
+    """
+    if wish.kind not in KINDS:
+        raise RunError(f"{wish.kind} is no format to merge in", remedy=f"use {', '.join(KINDS)}")
+    learnt = read_manifest(tuned)
+    entry = Catalogue.load().models.get(base.name)
+    formats = tuple(wish.formats or (entry.formats if entry else ()) or DEFAULT_FORMATS)
+    temperature = wish.temperature
+    if temperature is None:
+        temperature = entry.temperature if entry else _TEMPERATURE
+    plan = {
+        "tuned": sha256_of(tuned / MANIFEST), "base": base.sha256, "formats": list(formats),
+        "kind": wish.kind, "bounds": asdict(wish.bounds), "temperature": temperature,
+    }  # fmt: skip
+    if (target / MANIFEST).exists():
+        done = read_manifest(target)
+        if done.get("stage") != STAGE:
+            raise RunError(
+                f"{target} holds what another stage wrote", remedy="choose another folder with -o"
+            )
+        if done.get("plan") == plan and not fresh and _whole(target, done):
+            say(f"{target} is done already")
+            return done
+    _check_files(tuned, learnt)
+    try:
+        return _export(tuned, learnt, base, target, plan, wish.bounds, say)
+    except OSError as exc:
+        raise RunError(
+            f"cannot write {target}: {exc.strerror or exc}",
+            remedy="free some space or choose another folder with -o",
+        ) from exc
+
+
+def _export(
+    tuned: Path, learnt: dict[str, Any], base: Base, target: Path, plan: dict[str, Any],
+    bounds: Bounds, say: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    from daydream_motives.training.tuning.model import load_tuned
+
+    target.mkdir(parents=True, exist_ok=True)
+    bytes_each = 4 if plan["kind"] == "F32" else 2
+    check_space(target, 2 * bytes_each * int(base.manifest["parameters"]))
+    _clear(target)
+    say("merging into a freshly loaded base")
+    with patient_with_libraries():
+        model = load_tuned(base, tuned, "float32").eval()
+    write_model(
+        model, base.file, target / MERGED, kind=plan["kind"], base_sha256=base.sha256
+    )  # fmt: skip
+    files = [MERGED]
+    if (tuned / PEFT_NAME).exists():
+        files += _adapter(tuned, base, target, say)
+    say("asking the tuned model what it expects")
+    original = expected(model, base.words())
+    del model
+    best, rows = check(target / MERGED, plan["formats"], original, bounds, say=say)
+    data = [row.as_data() for row in rows]
+    table = as_markdown(data, asdict(bounds))
+    if best is None:
+        write_atomic(target / "refused.md", f"# Refused\n\n{table}")
+        worst = "; ".join(f"{row.measured.format}: {row.verdict}" for row in rows)
+        raise RunError(
+            f"no file of {', '.join(plan['formats'])} is within the limits: {worst}",
+            remedy=f"see {target / 'refused.md'}; try --format Q8_0 or BF16, or loosen a limit if "
+            "you accept what it guards against",
+        )
+    files += [best.name]
+    manifest = {
+        "schema_version": SCHEMA_VERSION, "stage": STAGE, "plan": plan,
+        "base": learnt["base"], "method": learnt.get("method", "lora"),
+        "dataset": learnt.get("dataset", {}), "recipe": learnt.get("recipe", {}),
+        "file": best.name, "size": best.stat().st_size, "sha256": sha256_of(best),
+        "style": "plain", "temperature": plan["temperature"],
+        "bounds": asdict(bounds), "measured": data,
+    }  # fmt: skip
+    card = _card(manifest, table)
+    write_atomic(target / CARD, card)
+    manifest["files"] = {
+        name: {"sha256": sha256_of(target / name), "bytes": (target / name).stat().st_size}
+        for name in files
+    }
+    write_atomic(target / MANIFEST, pretty(manifest))
+    return manifest
+
+
+def _adapter(tuned: Path, base: Base, target: Path, say: Callable[[str], None]) -> list[str]:
+    """The adapter as GGUF; none, said so, where its kind cannot be written as one."""
+    reader = open_gguf(base.file)
+    adapter = read_adapter(tuned, reader)
+    try:
+        write_adapter(adapter, reader, target / GGUF_NAME)
+    except DaydreamError as exc:
+        say(f"no {GGUF_NAME}: {exc.message}")
+        return []
+    return [GGUF_NAME]
+
+
+def _check_files(tuned: Path, learnt: dict[str, Any]) -> None:
+    """Raise RunError unless every file of the training is as it was written."""
+    for name, entry in learnt["files"].items():
+        path = tuned / name
+        if not path.is_file() or sha256_of(path) != entry["sha256"]:
+            raise RunError(f"{path} is not as it was written", remedy="train again")
+
+
+def _whole(target: Path, done: dict[str, Any]) -> bool:
+    return all(
+        (target / name).is_file() and (target / name).stat().st_size == entry["bytes"]
+        for name, entry in done["files"].items()
+    )
+
+
+def _clear(target: Path) -> None:
+    """Drop what an earlier export left; the manifest first, so that half of it counts as none."""
+    (target / MANIFEST).unlink(missing_ok=True)
+    for path in (*target.glob("*.gguf"), *target.glob("*.part"), target / "refused.md"):
+        path.unlink(missing_ok=True)
+
+
+def _card(manifest: dict[str, Any], table: str) -> str:
+    base, data = manifest["base"], manifest["dataset"]
+    return (
+        f"# {base['name']}, tuned\n\n"
+        f"Base: {base['name']}, SHA-256 {base['sha256']}. Method: {manifest['method']}. "
+        f"Dataset: SHA-256 {data.get('sha256', 'unknown')}. "
+        f"File: {manifest['file']}, {manifest['size']} bytes, SHA-256 {manifest['sha256']}. "
+        f"Asked without instructions, at a temperature of {manifest['temperature']}.\n\n"
+        f"## The file against the tuned model\n\n{table}"
+    )
+
+
+def folder_name(tuned: Path) -> Path:
+    """Where an export goes by default: beside what it is made of."""
+    return tuned.parent / f"{tuned.resolve().name}-export"
