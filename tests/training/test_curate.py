@@ -118,7 +118,7 @@ def test_a_dataset_can_be_read_as_one_that_was_built(tmp_path: Path) -> None:
 
 def test_the_same_input_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None:
     a = harvested(tmp_path, *(graded(n) for n in range(4)), name="a")
-    b = harvested(tmp_path, *(graded(n, 0.3, who=1) for n in range(4)), name="b")
+    b = harvested(tmp_path, *(graded(n, who=1) for n in range(4)), name="b")
     shipped = dataset(tmp_path)
     settings = Settings(replay=0.6, quota=3, hold_out=0.1)
     for name, given in (("x", (a, b)), ("y", (b, a))):
@@ -176,6 +176,24 @@ def test_what_says_nearly_the_same_is_there_once(
     one = harvested(tmp_path, graded(0, 0.9), name="a")
     out = curated(tmp_path, one, harvested(tmp_path, graded(7, 0.1, purposes=purposes), name="b"))
     assert reasons(out) == ({"near": 1} if dropped else {})
+
+
+def test_what_is_like_something_dropped_may_stay(tmp_path: Path) -> None:
+    def words(*numbers: int) -> str:
+        return "Ines wants to " + " ".join(f"word{'abcdefghijklmnop'[n]}" for n in numbers) + "."
+
+    harvests = [
+        harvested(
+            tmp_path,
+            graded(n, grade, purposes=texts(text, *(deed(40 + 2 * n + k, "Ines") for k in (0, 1)))),
+            name=f"h{n}",
+        )
+        for n, (grade, text) in enumerate(
+            [(0.9, words(*range(8))), (0.8, words(*range(2, 10))), (0.7, words(*range(4, 12)))]
+        )
+    ]
+    out = curated(tmp_path, *harvests)
+    assert reasons(out) == {"near": 1}
 
 
 def test_what_the_shipped_data_says_is_not_said_again(tmp_path: Path) -> None:
@@ -252,10 +270,29 @@ def test_frozen_questions_stay_frozen(tmp_path: Path) -> None:
     held = {r.fields["Character_name"] for r in one.records["test"][1:]}
     assert not held & {r.fields["Character_name"] for r in two.records["train"][8:]}
     assert {r.id for r in two.records["test"]} - {r.id for r in one.records["test"]}
+    index = {row["id"]: row["split"] for row in two.rows("index.jsonl")}
+    assert all(index[record.id] == "test" for record in two.records["test"])
     # It may take the place of the earlier one.
     again = curate([later], shipped=shipped, settings=settings, earlier=tmp_path / "v2")
     write(again, tmp_path / "v2")
-    assert read_dataset(tmp_path / "v2").manifest["version"] == 3
+    three = read_dataset(tmp_path / "v2")
+    assert three.manifest["version"] == 3
+    assert {r.id for r in one.records["test"]} <= {r.id for r in three.records["test"]}
+
+
+def test_a_frozen_question_is_not_answered_in_training(tmp_path: Path) -> None:
+    rows = [graded(n, who=who) for who in range(8) for n in range(2)]
+    shipped, settings = dataset(tmp_path), Settings(0, 99, 0.1)
+    first = harvested(tmp_path, *rows, name="first")
+    write(curate([first], shipped=shipped, settings=settings), tmp_path / "v1")
+    frozen = read_dataset(tmp_path / "v1").records["test"][1]
+    held = frozen.fields["Character_name"]
+    other = next(who for who, name in enumerate(PEOPLE) if name != held)
+    said = [t.replace(held.split()[0], PEOPLE[other].split()[0]) for t in frozen.purposes]
+    later = harvested(tmp_path, graded(9, who=other, purposes=texts(*said)), name="later")
+    found = curate([later], shipped=shipped, settings=settings, earlier=tmp_path / "v1")
+    assert [one.reason for one in found.dropped] == ["near"]
+    assert frozen.id in found.dropped[0].detail
 
 
 def test_who_is_held_out_does_not_depend_on_how_much_they_did(tmp_path: Path) -> None:

@@ -127,6 +127,13 @@ def test_nothing_is_paired_where_it_might_have_been_right(
     assert instead(tmp_path, *rows) == [None]
 
 
+def test_what_worked_in_another_run_is_no_sign(tmp_path: Path) -> None:
+    files = [jsonl(tmp_path, decision(0, **FAILED), name="a.jsonl"),
+             jsonl(tmp_path, decision(5, outcome=None), decision(1), name="b.jsonl")]  # fmt: skip
+    (bad,) = (s for s in harvest(files).samples if s["kind"] == "reject")
+    assert bad["instead_of"] is None
+
+
 def test_the_same_question_pairs_whoever_asked_when(tmp_path: Path) -> None:
     same = decision(0)["context"]
     rows = [decision(0, **FAILED), *(decision(n, outcome=None) for n in range(1, 5)),

@@ -85,8 +85,8 @@ def harvest(
         try:
             journal = open_journal(path, game_version=game_version, world=world)
         except DaydreamError as exc:
-            told = Finding(str(path), 0, "", exc.message, exc.remedy)
-            found.findings.append(_told(told, redaction))
+            finding = Finding(str(path), 0, "", exc.message, exc.remedy)
+            found.findings.append(_told(finding, redaction))
             continue
         answers += _one(journal, Judge(least), redaction, seen, found, len(answers))
     if not answers and not found.dropped and found.findings:
