@@ -106,7 +106,28 @@ class ChatTemplate:
             remedy="use a model with a chat template of system, user and assistant turns",
         )
 
-    def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def end_of_turn(self) -> str:
+        """What this template writes after an assistant's answer, without the blanks that follow.
+
+        Raises BackendError where it writes nothing there: a model could not learn to stop.
+        """
+        mark = "\ue000answer\ue000"
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
+        try:
+            after = self._render(turns, ask=False).partition(mark)[2].strip()
+        except Exception as exc:  # Jinja runs the template's own expressions
+            raise BackendError(
+                f"this model's chat template cannot be used: {type(exc).__name__}: {exc}",
+                remedy="use a model with a chat template of user and assistant turns",
+            ) from exc
+        if not after:
+            raise BackendError(
+                "this model's chat template does not end an assistant's turn",
+                remedy="use a model with a chat template of user and assistant turns",
+            )
+        return after
+
+    def _render(self, messages: Sequence[Mapping[str, str]], *, ask: bool = True) -> str:
         def fail(message: str) -> None:
             raise TemplateError(message)
 
@@ -114,7 +135,7 @@ class ChatTemplate:
         env.globals["raise_exception"] = fail
         env.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
         rendered: Any = env.from_string(self.source).render(
-            messages=messages, add_generation_prompt=True, **self.special
+            messages=messages, add_generation_prompt=ask, **self.special
         )
         return str(rendered)
 

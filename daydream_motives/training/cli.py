@@ -21,6 +21,13 @@ _STAGES = {
     "data": "data_commands",
     "harvest": "harvest_commands",
     "curate": "curate_commands",
+    "preflight": "preflight_commands",
+    "train": "train_commands",
+    "evaluate": "judging_commands",
+    "compare": "judging_commands",
+    "export": "export_commands",
+    "promote": "promote_commands",
+    "rollback": "promote_commands",
 }
 
 

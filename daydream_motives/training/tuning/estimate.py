@@ -1,0 +1,180 @@
+"""How much memory and time a training will take, by arithmetic on the model's shape.
+
+Sizes are in bytes. Activations and speed are rough: within a factor of about one and a half.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daydream_motives.training.recipe import Method, Recipe
+from daydream_motives.training.tuning.loss import MOST_LOGITS
+
+_NF4 = 0.516  # bytes a weight, with the scales of blocks of 64, quantised once more
+_HALF, _FULL = 2, 4
+# Of what a matrix product reaches alone; the rest goes into norms, attention and moving data.
+_EFFICIENCY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's shape, by its configuration: sizes in numbers, not bytes."""
+
+    layers: int
+    hidden: int
+    inner: int
+    queries: int
+    keys: int
+    vocabulary: int
+    tied: bool
+    biased: bool
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Shape:
+        heads = config["num_attention_heads"]
+        size = config.get("head_dim") or config["hidden_size"] // heads
+        return cls(
+            config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"],
+            heads * size, config["num_key_value_heads"] * size, config["vocab_size"],
+            bool(config.get("tie_word_embeddings")), config["model_type"] == "qwen2",
+        )  # fmt: skip
+
+    @property
+    def linear(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of each linear layer of a block."""
+        h = self.hidden
+        return {
+            "q_proj": (h, self.queries), "k_proj": (h, self.keys), "v_proj": (h, self.keys),
+            "o_proj": (self.queries, h), "gate_proj": (h, self.inner), "up_proj": (h, self.inner),
+            "down_proj": (self.inner, h),
+        }  # fmt: skip
+
+    @property
+    def block(self) -> int:
+        """Weights of a block."""
+        biases = self.queries + 2 * self.keys if self.biased else 0
+        return sum(a * b for a, b in self.linear.values()) + biases + 2 * self.hidden
+
+    @property
+    def embeddings(self) -> int:
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    @property
+    def parameters(self) -> int:
+        return self.layers * self.block + self.embeddings + self.hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that a method takes at its highest, by what they hold."""
+
+    weights: int
+    trained: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+
+    @property
+    def total(self) -> int:
+        return (
+            self.weights + self.trained + self.gradients
+            + self.optimizer + self.activations + self.logits
+        )  # fmt: skip
+
+
+def adapter_size(shape: Shape, recipe: Recipe) -> int:
+    """Parameters of the recipe's adapter."""
+    wanted = {name.rpartition(".")[2] for name in recipe.lora.targets} or set(shape.linear)
+    each = sum(
+        recipe.lora.rank * (a + b) + (b if recipe.lora.dora else 0)
+        for name, (a, b) in shape.linear.items()
+        if name in wanted
+    )
+    return shape.layers * each
+
+
+def trained_size(shape: Shape, recipe: Recipe, method: Method) -> int:
+    """Parameters that change."""
+    if method == "full":
+        return shape.parameters
+    if method == "frozen":
+        return min(recipe.train.trained_layers, shape.layers) * shape.block
+    return adapter_size(shape, recipe)
+
+
+def memory_of(shape: Shape, recipe: Recipe, method: Method, learnt: float) -> Memory:
+    """What a method takes; `learnt` is the share of tokens that are supervised."""
+    train, tokens = recipe.train, recipe.train.tokens_of_a_pass
+    kind = _FULL if train.dtype == "float32" else _HALF
+    trained = trained_size(shape, recipe, method)
+    weights = shape.parameters * kind
+    if method == "qlora":
+        linear = shape.layers * sum(a * b for a, b in shape.linear.values())
+        weights = int(linear * _NF4) + (shape.parameters - linear) * kind
+    elif method == "full":
+        weights = 0
+    elif method == "frozen":
+        weights -= trained * kind
+    paged = train.optimizer == "paged_adamw_8bit" or (
+        train.optimizer == "auto" and method == "qlora" and train.device != "cpu"
+    )
+    deep = min(train.trained_layers, shape.layers) if method == "frozen" else shape.layers
+    layer = activations_of_a_layer(shape, kind)
+    if train.recompute:
+        activations = tokens * (deep * shape.hidden * kind + layer)
+    else:
+        activations = tokens * deep * layer
+    supervised = int(tokens * learnt)
+    at_once = min(supervised * shape.vocabulary, MOST_LOGITS)
+    copies = kind + 2 * _FULL  # as computed, in full precision, and their gradient
+    return Memory(
+        weights, trained * _FULL, trained * _FULL, trained * (2 if paged else 2 * _FULL),
+        activations, at_once * copies,
+    )  # fmt: skip
+
+
+def activations_of_a_layer(shape: Shape, kind: int) -> int:
+    """Bytes a token leaves in a layer for the way back.
+
+    Both norms keep their input in full precision, beside its scaled copies; the linear layers their
+    inputs, which adapters need; attention what it mixes and gives; the gate its parts.
+    """
+    norms = 2 * shape.hidden * (_FULL + 2 * kind)
+    attention = (2 * shape.queries + 2 * shape.keys + shape.hidden) * kind
+    gate = 4 * shape.inner * kind
+    return norms + attention + gate
+
+
+def flops_of_a_token(shape: Shape, method: Method, *, learnt: float, recompute: bool) -> float:
+    """Operations a token costs, there and back: two a weight there, as many back for what comes
+    in, and as many again where the weight itself is trained."""
+    body = shape.layers * shape.block
+    head = shape.vocabulary * shape.hidden * learnt
+    passes = 2 + (1 if method == "full" else 0) + (1 if recompute else 0)
+    return 2 * passes * (body + head)
+
+
+def seconds_of(shape: Shape, recipe: Recipe, method: Method, tokens: int, learnt: float) -> float:
+    """A guess at the time of learning from `tokens`, after a moment's look at the machine."""
+    flops = flops_of_a_token(shape, method, learnt=learnt, recompute=recipe.train.recompute)
+    return tokens * flops / (speed(recipe.train.dtype) * _EFFICIENCY)
+
+
+def speed(dtype: str) -> float:
+    """Operations a second of a matrix product on this machine, the best of a few."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size, repeats = (4096, 5) if device == "cuda" else (512, 5)
+    a = torch.ones(size, size, dtype=getattr(torch, dtype), device=device)
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        total = (a @ a)[0, 0].item()  # waits for a GPU
+        best = min(best, time.perf_counter() - start)
+    del total
+    return 2 * size**3 / best

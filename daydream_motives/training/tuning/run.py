@@ -1,0 +1,178 @@
+"""The stage as a whole: from a recipe to a folder with what was learnt, and its manifest.
+
+What is unfinished lies in the same folder and is gone on with; the manifest comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from daydream_motives.characters.files import write_atomic
+from daydream_motives.errors import RunError
+from daydream_motives.training.base import Base
+from daydream_motives.training.folder import MANIFEST, pretty, read_manifest, sha256
+from daydream_motives.training.recipe import Recipe
+from daydream_motives.training.tokens import Rendering
+from daydream_motives.training.tuning import checkpoint
+from daydream_motives.training.tuning.checkpoint import Progress
+from daydream_motives.training.tuning.corpus import Corpus, render_all
+from daydream_motives.training.tuning.log import FILE as LOG
+from daydream_motives.training.tuning.log import Log
+from daydream_motives.training.tuning.loop import Trainer
+from daydream_motives.training.tuning.model import device_of, method_of, prepare
+
+SCHEMA_VERSION = 1
+STAGE = "train"
+_PACKAGES = ("daydream-motives", "torch", "transformers", "peft", "bitsandbytes")
+
+
+def run_training(
+    recipe: Recipe,
+    base: Base,
+    corpus: Corpus,
+    target: Path,
+    *,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train, or go on, or find it done; returns the manifest.
+
+    Raises RunError where the folder holds something else, and as the loop does.
+    """
+    device = device_of(recipe)
+    plan = _plan(recipe, base, corpus, device)
+    if fresh:
+        _clear(target)
+    elif (target / MANIFEST).exists():
+        manifest = read_manifest(target)
+        if manifest.get("plan") == plan:
+            say(f"{target} is done already")
+            return manifest
+        raise RunError(
+            f"{target} holds what was made otherwise ({manifest.get('stage', 'a dataset')})",
+            remedy="choose another folder with -o, or begin again with --fresh",
+        )
+    longest = recipe.train.max_tokens
+    rendering = Rendering(base.words())
+    parts = {
+        part: render_all(rendering, corpus.parts[part], longest) for part in ("train", "validation")
+    }
+    for part, records in parts.items():
+        if left_out := len(corpus.parts[part]) - len(records):
+            say(f"{left_out} records of {part} are longer than {longest} tokens and left out")
+        if not records:
+            raise RunError(f"no record of {part} is left", remedy="raise train.max_tokens")
+    learner = prepare(base, recipe, device)
+    _folder(target)
+    trainer = Trainer(learner, recipe.train, parts["train"], parts["validation"], target, plan)
+    if trainer.progress.step:
+        say(f"going on at step {trainer.progress.step} of {len(trainer.steps)}")
+    log = Log(target, trainer.progress.step, say)
+    try:
+        progress = trainer.run(log)
+    finally:
+        log.close()
+    files = learner.files(progress.best, base.name)
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "stage": STAGE,
+        "plan": plan,
+        "method": learner.method,
+        "device": device,
+        "base": {"name": base.name, "sha256": base.sha256, **_shape(base)},
+        "dataset": {"sha256": corpus.hash, **{k: len(v) for k, v in parts.items()}},
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": recipe.train.seed,
+        **_told(progress, len(trainer.steps)),
+        "trained_parameters": sum(p.numel() for p in learner.trained.values()),
+        "versions": _versions(),
+    }
+    return _write(target, files, manifest)
+
+
+def _told(progress: Progress, planned: int) -> dict[str, Any]:
+    return {
+        "losses": progress.history,
+        "best": {"step": progress.best_step, "loss": progress.best_loss},
+        "steps": {"planned": planned, "done": progress.step},
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds, 3),
+        "wall": round(progress.wall, 3),
+    }
+
+
+def _shape(base: Base) -> dict[str, Any]:
+    return {key: base.manifest[key] for key in ("architecture", "parameters")}
+
+
+def _plan(recipe: Recipe, base: Base, corpus: Corpus, device: str) -> str:
+    """A hash of all that decides what is learnt."""
+    told = recipe.model_dump(mode="json")
+    for key in ("checkpoint_minutes", "gpu_memory", "device"):
+        told["train"].pop(key)
+    kept = {key: told[key] for key in ("lora", "train")}
+    parts = [kept, base.sha256, corpus.hash, device, method_of(recipe, device)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _folder(target: Path) -> None:
+    """A folder that is new, or holds unfinished training."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        others = [p.name for p in target.iterdir() if not p.name.startswith(".")]
+    except OSError as exc:
+        raise RunError(
+            f"cannot write {target}: {exc.strerror or exc}", remedy="choose another folder with -o"
+        ) from exc
+    if others and not {checkpoint.FILE, LOG} & set(others):
+        raise RunError(f"{target} is not empty", remedy="choose another folder with -o")
+
+
+def _clear(target: Path) -> None:
+    """Drop what an earlier training left; never anything else."""
+    if (target / MANIFEST).exists():
+        manifest = read_manifest(target)
+        if manifest.get("stage") != STAGE:
+            raise RunError(
+                f"{target} holds what another stage wrote", remedy="choose another folder with -o"
+            )
+        (target / MANIFEST).unlink()
+        for name in manifest["files"]:
+            (target / name).unlink(missing_ok=True)
+    for name in (checkpoint.FILE, LOG):
+        (target / name).unlink(missing_ok=True)
+    shutil.rmtree(target / "curves", ignore_errors=True)
+
+
+def _write(target: Path, files: dict[str, bytes], manifest: dict[str, Any]) -> dict[str, Any]:
+    try:
+        for name, data in files.items():
+            write_atomic(target / name, data)
+        files = {**files, LOG: (target / LOG).read_bytes()}
+        manifest["files"] = {
+            name: {"sha256": sha256(data), "bytes": len(data)} for name, data in files.items()
+        }
+        write_atomic(target / MANIFEST, pretty(manifest))
+        (target / checkpoint.FILE).unlink(missing_ok=True)
+    except OSError as exc:
+        raise RunError(
+            f"cannot write {target}: {exc.strerror or exc}",
+            remedy="free some space; the same command goes on from the last checkpoint",
+        ) from exc
+    return manifest
