@@ -80,6 +80,12 @@ def jsonl(folder: Path, *rows: Mapping[str, Any] | str, name: str = "game.jsonl"
     return file
 
 
+def as_kept(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with what our own journals say of each purpose."""
+    own = {"score": 0.3, "targets": [], "verb": None, "unknown_names": []}
+    return {**record, "purposes": [{**own, **purpose} for purpose in record["purposes"]]}
+
+
 def sqlite(folder: Path, *rows: Mapping[str, Any], **manifest: Any) -> Path:
     """The same as a run's journal, in a folder of its own."""
     file = folder / "run" / "journal.sqlite"
@@ -87,11 +93,7 @@ def sqlite(folder: Path, *rows: Mapping[str, Any], **manifest: Any) -> Path:
         if manifest:
             journal.describe(manifest)
         for row in rows:
-            purposes = [
-                {"score": 0.3, "targets": [], "verb": None, "unknown_names": [], **purpose}
-                for purpose in row["purposes"]
-            ]
-            made = as_decision({**row, "purposes": purposes})
+            made = as_decision(as_kept(row))
             journal.decided(made, Situation())
             if made.chosen:
                 journal.chosen(made)

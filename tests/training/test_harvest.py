@@ -15,10 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import decision, deed, jsonl, samples, sqlite, texts
+from journals import as_kept, decision, deed, jsonl, samples, sqlite, texts
 
 from daydream_motives.errors import RunError
-from daydream_motives.records import as_sharegpt
+from daydream_motives.journal import Journal
+from daydream_motives.motives.situation import Situation
+from daydream_motives.records import as_decision, as_sharegpt
 from daydream_motives.training.cli import main
 from daydream_motives.training.folder import read_whole
 from daydream_motives.training.harvest import gather
@@ -431,3 +433,13 @@ def test_whatever_a_game_writes_the_rest_goes_on(path: tuple[Any, ...], value: A
         assert {"d0-0", "d0-2"} <= {sample["lineage"]["decision"] for sample in found.samples}
         gather.write(found, Path(folder) / "out")
         read_whole(Path(folder) / "out", "harvest", 1)
+
+
+def test_a_journal_that_is_still_being_written_can_be_read(tmp_path: Path) -> None:
+    file = sqlite(tmp_path, decision(0))
+    with Journal(file) as journal:
+        made = as_decision(as_kept(decision(1)))
+        journal.decided(made, Situation())
+        journal.chosen(made)
+        journal.resolved(made)
+        assert harvest([file.parent]).counts["teach"] == 2
