@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from daydream_motives.characters.character import Character
 from daydream_motives.characters.files import parse_json
-from daydream_motives.characters.sheet import CharacterSheet, clean_text, slug
+from daydream_motives.characters.sheet import CharacterSheet
 from daydream_motives.engine.engine import MotiveEngine
 from daydream_motives.errors import ContentError, DaydreamError, Problem, SituationError
 from daydream_motives.motives.budget import FIELDS
-from daydream_motives.motives.context import MotiveContext
-from daydream_motives.motives.names import STARTERS
-from daydream_motives.motives.situation import Entity, Situation
-
-_NAME = re.compile(r"[^\W\d_a-z][\w'’\-]*(?: [^\W\d_a-z][\w'’\-]*){0,3}")
+from daydream_motives.motives.situation import Situation
+from daydream_motives.motives.told import from_fields
 
 
 def decide_lines(
@@ -87,19 +83,5 @@ def _from_fields(data: dict[str, Any], where: str) -> dict[str, Any]:
     ]
     if problems:
         raise SituationError(problems)
-    name, description, context, background = (clean_text(data[field]) for field in FIELDS)
-    sheet = CharacterSheet.from_data({"name": name}, source=where)
-    told = "\n".join((description, context, background))
-    entities = {
-        slug(found): Entity(id=slug(found), name=found)
-        for found in _NAME.findall(told)
-        if len(found) <= 120
-        and found not in STARTERS
-        and found.split(" ")[0] not in name.split(" ")
-    }
-    return {
-        "sheet": sheet,
-        "context": MotiveContext(
-            sheet.name, description, context, background, entities=tuple(entities.values())
-        ),
-    }
+    sheet, context = from_fields(data, where)
+    return {"sheet": sheet, "context": context}
