@@ -341,6 +341,17 @@ def test_the_command_says_what_it_kept_and_why(tmp_path: Path) -> None:
     assert (dropped["decision"], dropped["reason"]) == ("d0-3", "open")
 
 
+def test_one_bad_journal_does_not_drown_the_report(tmp_path: Path) -> None:
+    bad = jsonl(tmp_path, *["{"] * 30, name="bad.jsonl")
+    other = jsonl(tmp_path, decision(0), "{", name="other.jsonl")
+    result = run("harvest", bad, other, "-o", tmp_path / "out")
+    assert result.output.count("bad.jsonl:") == 9  # once as a journal
+    assert "other.jsonl:2: " in result.output
+    assert "… and 22 more, listed in the manifest" in result.output
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert len(told["broken"]) == 31
+
+
 def test_the_command_gives_json(tmp_path: Path) -> None:
     result = run("harvest", jsonl(tmp_path, decision()), "-o", tmp_path / "out", "--json")
     told = json.loads(result.output)

@@ -8,6 +8,7 @@ failed or is just done would be wrong once more at the character's next turns.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from daydream_motives.motives.purposes import NEAR_DUPLICATE, alike
 NEARLY = 0.6  # share of the words of two situations, from here on nearly the same
 NEXT = 3  # turns of a character, up to which what went wrong is still fresh
 MOST_USES = 2  # of one good answer, so that no single one is praised over and over
-_WINDOW = 40  # good answers of a character that are looked at, nearest in time
+_WINDOW = 20  # good answers of a character that are looked at, before and after
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Answer:
 def pairs(good: Sequence[Answer], bad: Sequence[Answer]) -> dict[str, str]:
     """For each rejected answer that has one, the id of the good answer to the same question."""
     by_who: defaultdict[tuple[str, str], list[Answer]] = defaultdict(list)
-    for answer in good:
+    for answer in sorted(good, key=lambda answer: answer.at):
         by_who[answer.who].append(answer)
     by_question: defaultdict[tuple[str, ...], list[Answer]] = defaultdict(list)
     for answer in good:
@@ -51,7 +52,9 @@ def pairs(good: Sequence[Answer], bad: Sequence[Answer]) -> dict[str, str]:
     uses: Counter[str] = Counter()
     found: dict[str, str] = {}
     for answer in bad:
-        near = sorted(by_who[answer.who], key=lambda other: abs(other.at - answer.at))[:_WINDOW]
+        mine = by_who[answer.who]
+        here = bisect(mine, answer.at, key=lambda other: other.at)
+        near = mine[max(0, here - _WINDOW) : here + _WINDOW]
         likely = [
             (score, -abs(other.at - answer.at), other.id)
             for other in dict.fromkeys([*by_question[answer.fields], *near])

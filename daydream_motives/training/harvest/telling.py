@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from daydream_motives.training.harvest.gather import MARKED, SEEN, Harvest, reasons
 from daydream_motives.training.harvest.verdicts import DROP, REJECT, TEACH
 
-_MOST_BROKEN = 20
+_MOST_BROKEN = 8  # problems of one journal that are told in lines
 _MEANINGS = {**TEACH, **REJECT, **DROP, "seen": SEEN, "redacted": MARKED}
 
 
@@ -30,6 +31,10 @@ def _lines(found: Harvest) -> Iterable[str]:
     yield f"of the rejected, beside a sample that shows what was better: {found.counts['paired']}"
     taken = ", ".join(f"{kind} {n}" for kind, n in sorted(found.redacted.items()))
     yield f"redacted: {taken or 'nothing'}"
-    yield from map(str, found.findings[:_MOST_BROKEN])
-    if (more := len(found.findings) - _MOST_BROKEN) > 0:
+    shown: Counter[str] = Counter()
+    for finding in found.findings:
+        shown[finding.file] += 1
+        if shown[finding.file] <= _MOST_BROKEN:
+            yield str(finding)
+    if (more := sum(max(0, n - _MOST_BROKEN) for n in shown.values())) > 0:
         yield f"… and {more} more, listed in the manifest"
