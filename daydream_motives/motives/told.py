@@ -13,17 +13,22 @@ from daydream_motives.motives.situation import Entity
 
 _NAME = re.compile(r"[^\W\d_a-z][\w'’\-]*(?: [^\W\d_a-z][\w'’\-]*){0,3}")
 _LONGEST = 120
+_PRONOUN = re.compile(r"(?<![\w'’])(?:She|He)(?!\w)")
+_PRONOUNS = {"She": "she/her", "He": "he/him"}
 
 
 def from_fields(
     fields: Mapping[str, str], source: str = "the fields"
 ) -> tuple[CharacterSheet, MotiveContext]:
-    """A sheet of the name alone, and the context; what is capitalised in it is taken for a name.
+    """A sheet of name and pronouns alone, and the context.
 
-    Raises SheetError, telling `source`, for a name that is none.
+    Pronouns are those that the description begins a sentence with; what is capitalised in the rest
+    is taken for a name. Raises SheetError, telling `source`, for a name that is none.
     """
     name, description, context, background = (clean_text(fields[field]) for field in FIELDS)
-    sheet = CharacterSheet.from_data({"name": name}, source=source)
+    spoken = _PRONOUN.search(description)
+    known = {"pronouns": _PRONOUNS[spoken.group()]} if spoken else {}
+    sheet = CharacterSheet.from_data({"name": name, **known}, source=source)
     told = "\n".join((description, context, background))
     entities = {
         slug(found): Entity(id=slug(found), name=found)

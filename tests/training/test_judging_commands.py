@@ -15,7 +15,7 @@ from judged import BREAD, NETS, WOOD, by_words, choice, record, save_rows, three
 from tiny import write_gguf
 
 from daydream_motives.engine.backend import Answer, BackendSpec, Request
-from daydream_motives.engine.llama import LlamaModel
+from daydream_motives.engine.llama import LlamaBackend, LlamaModel
 from daydream_motives.engine.scripted import ScriptedBackend
 from daydream_motives.errors import BackendError
 from daydream_motives.motives.prompt import KEYS, plain
@@ -191,6 +191,7 @@ def test_a_model_that_answers_nothing_ends_the_stage(given: object, said: str) -
         (["--model", "scripted", "--free"], 5, "cannot be told to write freely"),
         (["--model", "scripted", "--dataset", "d"], 2, "both --questions and --dataset"),
         (["--model", "scripted", "--part", "exam"], 2, "exam"),
+        (["--model", "scripted", "-o", "q.jsonl"], 6, "cannot write"),
     ],
 )
 def test_evaluate_refuses(file: Path, args: list[str], code: int, said: str) -> None:
@@ -301,6 +302,36 @@ def test_a_tiny_model_is_evaluated_with_its_loss(
     if "--free" in how:  # random weights write no JSON
         figures = json.loads((tmp_path / "out" / "figures.json").read_text())
         assert figures["figures"]["valid"]["value"] == 0
+
+
+class _StopsInTheMiddle(LlamaBackend):
+    """A real model, asked one by one and killed at the second question."""
+
+    def __init__(self, spec: BackendSpec) -> None:
+        super().__init__(spec)
+        self.parallel, self.calls = 1, 0
+
+    def decide_many(
+        self, requests: Sequence[Request], cancelled: Callable[[], bool] | None = None
+    ) -> list[Answer]:
+        self.calls += 1
+        if self.calls > 1:
+            raise KeyboardInterrupt
+        return super().decide_many(requests, cancelled)
+
+
+def test_a_tiny_model_that_was_stopped_goes_on_to_the_same_answers(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_gguf(tmp_path / "tiny.gguf")
+    args = ("evaluate", "--model", path, "--questions", file, "--threads", 1)
+    assert run(*args, "-o", "whole").exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "open_backend", lambda _kind, spec: _StopsInTheMiddle(spec))
+        assert run(*args, "-o", "cut").exit_code == 130
+    assert len((tmp_path / "cut" / "asked.jsonl").read_text().splitlines()) == 2
+    assert run(*args, "-o", "cut").exit_code == 0
+    assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
 
 
 def test_a_question_too_long_for_the_window_has_no_loss(tmp_path: Path) -> None:

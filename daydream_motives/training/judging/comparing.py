@@ -87,10 +87,10 @@ def verdict(metric: Metric, difference: dict[str, Any] | None) -> str:
 
 
 def number(metric: Metric, value: float, *, sign: bool = False) -> str:
-    """A figure as it is read."""
+    """A figure as it is read; with `sign`, a difference, which of shares is in points."""
     mark = "+" if sign else ""
     if metric.percent:
-        text = f"{100 * value:{mark}.1f}%"
+        text = f"{100 * value:{mark}.1f}{'' if sign else '%'}"
     else:
         text = f"{value:{mark}.{1 if metric.key == 'words' else 3}f}"
     return text.replace("-", "−")

@@ -64,6 +64,8 @@ class Judge:
             self.controls["echo"] = self._placed(self._meaning.scores(echoes))
             self.controls["overlap"] = self._placed(retrieval.overlap(items, mask))
             self.controls["chance"] = self._placed(retrieval.nothing)
+            pooled = [(0.0, float(pool is not None)) for pool in self.pools]
+            self.controls["chance"]["rank_lift"] = Values.of(pooled)
         self.beside = {name: self._figures(table) for name, table in self.controls.items()}
 
     def judge(self, answers: Answers) -> Judged:

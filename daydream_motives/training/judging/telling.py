@@ -56,7 +56,7 @@ def _document(compared: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{asked['count']} questions of {asked['scenes']} scenes ({_plain(asked['name'])}). In "
         "brackets the middle 95% of a bootstrap by scene; below it, the difference to the first, "
-        "paired by scene: ▲ better, ▼ worse beyond noise."
+        "paired by scene, of shares in percentage points: ▲ better, ▼ worse beyond noise."
     )
     yield ""
     controls = [name for name in CONTROLS if name in compared["controls"]]
