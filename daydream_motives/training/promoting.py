@@ -94,7 +94,7 @@ def decide(compared: Mapping[str, Any], candidate: str, incumbent: str) -> Decis
             for metric in METRICS
             if metric.key in MARGINS
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
         raise RunError(
             f"this is no whole comparison: {type(exc).__name__}: {exc}", remedy="compare again"
         ) from exc
