@@ -233,7 +233,7 @@ def test_two_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize(
     ("key", "low", "high", "expected"),
     [
-        ("mrr", 0.1, 0.2, "up"), ("mrr", -0.2, -0.1, "down"), ("mrr", -0.1, 0.1, ""),
+        ("mrr", 0.1, 0.2, "up"), ("mrr", -0.2, -0.1, "down"), ("mrr", -0.1, 0.3, ""),
         ("loss", 0.1, 0.2, "down"), ("loss", -0.2, -0.1, "up"), ("within", 0.1, 0.2, ""),
     ],
 )  # fmt: skip
