@@ -8,14 +8,27 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
-from tiny_school import RECIPE, write_school
+from tiny_school import RECIPE, record, write_dataset, write_gguf, write_school
 
+from daydream_motives.errors import RunError
+from daydream_motives.modelstore.catalogue import Catalogue
+from daydream_motives.training.base import open_base
 from daydream_motives.training.cli import main
+from daydream_motives.training.folder import lines
+from daydream_motives.training.recipe import default_folder, read_recipe
+from daydream_motives.training.tokens import Rendering
+from daydream_motives.training.tuning import checkpoint, loop
+from daydream_motives.training.tuning.corpus import read_corpus, render_all
+from daydream_motives.training.tuning.log import Log, read_log
+from daydream_motives.training.tuning.loss import batch_of, summed_loss
+from daydream_motives.training.tuning.model import load_tuned
 
 
 def run(*args: object) -> Result:
@@ -105,3 +118,223 @@ def test_killed_within_an_epoch_it_ends_as_if_nothing_had_been(tmp_path: Path) -
     assert steps(out) == list(range(1, whole["steps"]["planned"] + 1))
     assert 0 < killed < whole["steps"]["planned"]
     assert not (out / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("at", [1, 3, 6])
+@pytest.mark.parametrize("kind", ["step", "evaluation"])
+def test_stopped_anywhere_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, kind: str
+) -> None:
+    text = MANY.replace("epochs = 12", "epochs = 3")
+    args, out = write_school(tmp_path, recipe=text), tmp_path / "out"
+    whole = trained(tmp_path / "whole", args)
+    real, seen = Log.add, list[int]()
+
+    def add(self: Log, what: str, step: int, values: dict[str, float]) -> None:
+        real(self, what, step, values)
+        seen.append(step)
+        if what == kind and sum(1 for _ in seen) > at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Log, "add", add)
+    assert run("train", *args, "-o", out).exit_code == 130
+    monkeypatch.setattr(Log, "add", real)
+    resumed = trained(out, args)
+    assert adapter(out) == adapter(tmp_path / "whole")
+    assert resumed["losses"] == whole["losses"]
+    assert [(r["kind"], r["step"]) for r in read_log(out)] == [
+        (r["kind"], r["step"]) for r in read_log(tmp_path / "whole")
+    ]
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    args, out = write_school(tmp_path), tmp_path / "out"
+    first = trained(out, args)
+    result = run("train", *args, "-o", out)
+    assert "is done already" in result.output
+    assert json.loads((out / "manifest.json").read_text()) == first
+
+
+def test_another_seed_wants_another_folder_or_a_fresh_start(tmp_path: Path) -> None:
+    args, out = write_school(tmp_path), tmp_path / "out"
+    trained(out, args)
+    first = adapter(out)
+    result = run("train", *args, "-o", out, "--seed", 1)
+    assert result.exit_code == 6
+    assert "--fresh" in result.output
+    assert trained(out, args, "--seed", 1, "--fresh")["seed"] == 1
+    assert adapter(out) != first
+    assert trained(out, args, "--fresh")["seed"] == 0
+    assert adapter(out) == first
+
+
+def test_an_unfinished_training_of_another_recipe_is_not_gone_on_with(tmp_path: Path) -> None:
+    args, out = write_school(tmp_path), tmp_path / "out"
+    trained(out, args)
+    (out / "manifest.json").unlink()
+    (out / "checkpoint.pt").write_bytes(b"PK nonsense")
+    result = run("train", *args, "-o", out)
+    assert result.exit_code == 6
+    assert "checkpoint.pt is damaged" in result.output
+    trained(out, args, "--fresh")
+
+
+def test_the_best_is_kept_and_it_ends_early(tmp_path: Path) -> None:
+    text = spoilt("epochs = 2", "epochs = 60\npatience = 2\nevaluate_every = 2").replace(
+        "learning_rate = 1e-2", "learning_rate = 8e-2"
+    )
+    manifest = trained(tmp_path / "out", write_school(tmp_path, recipe=text))
+    losses = {row["step"]: row["loss"] for row in manifest["losses"]}
+    assert manifest["steps"]["done"] < manifest["steps"]["planned"]
+    assert losses[manifest["best"]["step"]] == min(list(losses.values())[1:])
+    assert list(losses)[-1] == manifest["best"]["step"] + 4
+    assert all(step % 2 == 0 for step in losses)
+
+
+def test_what_is_kept_is_what_was_measured(tmp_path: Path) -> None:
+    args, out = write_school(tmp_path, "qwen2", METHODS["dora"]), tmp_path / "out"
+    manifest = trained(out, args)
+    base, corpus = open_base(args[2]), read_corpus(args[4])
+    records = render_all(Rendering(base.words()), corpus.parts["validation"], 600)
+    batch, model = batch_of(records, packed=False), load_tuned(base, out, "float32")
+    with torch.no_grad():
+        loss = float(summed_loss(model, batch)) / len(batch.targets)
+    assert loss == pytest.approx(manifest["best"]["loss"], rel=0.02)
+    other = open_base(str(write_gguf(tmp_path / "other.gguf", "qwen2", seed=5)))
+    with pytest.raises(RunError, match="not from other"):
+        load_tuned(other, out)
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "remedy"),
+    [
+        (RuntimeError("CUDA error: device lost\nmore"), "the device failed: CUDA", "goes on"),
+        (RuntimeError("can't allocate memory: 9 bytes"), "not enough memory", "train.pass_tokens"),
+        (MemoryError(), "not enough memory", "train.recompute"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory", "qlora"),
+    ],
+)
+def test_a_device_that_fails_ends_it_cleanly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str, remedy: str
+) -> None:
+    args, out = write_school(tmp_path, recipe=MANY), tmp_path / "out"
+    real, calls = loop.summed_loss, list[int]()
+
+    def fail(*given: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 7:
+            raise error
+        return real(*given)
+
+    monkeypatch.setattr(loop, "summed_loss", fail)
+    result = run("train", *args, "-o", out)
+    assert result.exit_code == 6
+    assert said in result.output
+    assert remedy in result.output
+    assert not (out / "manifest.json").exists()
+    monkeypatch.setattr(loop, "summed_loss", real)
+    assert "going on at step" in run("train", *args, "-o", out).output
+
+
+def test_a_loss_that_is_no_number_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = loop.summed_loss
+    monkeypatch.setattr(loop, "summed_loss", lambda *given: real(*given) * float("nan"))
+    result = run("train", *write_school(tmp_path), "-o", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "loss is nan" in result.output
+    assert "lower train.learning_rate" in result.output
+
+
+def test_no_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_atomic", full)
+    result = run("train", *write_school(tmp_path, recipe=MANY), "-o", tmp_path / "out")
+    assert result.exit_code == 6
+    assert "No space left on device" in result.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('device = "cpu"', 'device = "cuda"', "torch sees none"),
+        ("rank = 4", 'rank = 4\ntargets = ["nonsense"]', "no linear layer nonsense"),
+        ('"lora"', '"frozen"', "trains 4 layers of 1"),
+        ("max_tokens = 600", "max_tokens = 20", "no record of train is left"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_told(tmp_path: Path, old: str, new: str, said: str) -> None:
+    result = run("train", *write_school(tmp_path, recipe=spoilt(old, new)), "-o", tmp_path / "out")
+    assert result.exit_code == 6, result.output
+    assert said in result.output
+    assert "->" in result.output
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "said"),
+    [
+        ("train", "", "holds no records"),
+        ("validation", "", "holds no records"),
+        ("train", "{broken\n", "broken JSON"),
+        ("train", lines([record(0), record(0)]), "the id of another record"),
+        ("validation", lines([{"id": "x"}]), "neither of conversations and messages"),
+    ],
+)
+def test_a_bad_dataset_is_told(tmp_path: Path, part: str, text: str, said: str) -> None:
+    args = write_school(tmp_path)
+    write_dataset(tmp_path / "data", **{part: text})
+    result = run("train", *args, "-o", tmp_path / "out")
+    assert result.exit_code == 6, result.output
+    assert said in result.output
+
+
+@pytest.mark.parametrize("harm", ["altered", "no manifest", "nowhere", "part"])
+def test_a_damaged_dataset_is_told(tmp_path: Path, harm: str) -> None:
+    args = write_school(tmp_path)
+    data = tmp_path / "data"
+    if harm == "altered":
+        (data / "train.jsonl").write_text((data / "train.jsonl").read_text() + "\n")
+    elif harm == "no manifest":
+        (data / "manifest.json").unlink()
+    elif harm == "part":
+        manifest = json.loads((data / "manifest.json").read_text())
+        del manifest["files"]["test.jsonl"]
+        (data / "manifest.json").write_text(json.dumps(manifest))
+    else:
+        args[-1] = str(tmp_path / "nowhere")
+    assert run("train", *args, "-o", tmp_path / "out").exit_code == 6
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    args = write_school(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    for out in (tmp_path / "mine", tmp_path / "data"):
+        before = sorted(out.iterdir())
+        for more in ([], ["--fresh"]):
+            assert run("train", *args, "-o", out, *more).exit_code == 6
+        assert sorted(out.iterdir()) == before
+
+
+@pytest.mark.parametrize("file", sorted(default_folder().glob("*.toml")), ids=lambda f: f.stem)
+def test_every_shipped_recipe_trains_a_tiny_model(tmp_path: Path, file: Path) -> None:
+    recipe = read_recipe(file)
+    architecture = Catalogue.load().entry(recipe.base.model).architecture
+    _, *args = write_school(tmp_path, architecture)
+    manifest = trained(tmp_path / "out", [str(file), *args], "--device", "cpu")
+    losses = [row["loss"] for row in manifest["losses"]]
+    assert losses[-1] < losses[0]
+    assert manifest["method"] == recipe.train.method
+    assert manifest["recipe"]["lora"]["rank"] == recipe.lora.rank
+
+
+def test_the_curves_and_the_log_tell_the_same(tmp_path: Path) -> None:
+    manifest = trained(tmp_path / "out", write_school(tmp_path))
+    rows = read_log(tmp_path / "out")
+    losses = [row["loss"] for row in rows if row["kind"] == "evaluation"]
+    assert losses == [row["loss"] for row in manifest["losses"]]
+    assert rows[-2]["tokens"] == manifest["tokens"]
+    assert all(row["memory"] > 0 for row in rows)
+    if find_spec("tensorboard"):
+        assert list((tmp_path / "out" / "curves").glob("events.*"))

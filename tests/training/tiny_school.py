@@ -55,9 +55,9 @@ def record(number: int) -> dict[str, Any]:
     }
 
 
-def write_dataset(target: Path, *, train: int = 12, others: int = 3, **changes: str) -> Path:
+def write_dataset(target: Path, *, count: int = 12, others: int = 3, **changes: str) -> Path:
     """A dataset as `data build` writes it; `changes` replace a part's text."""
-    ends = (0, train, train + others, train + 2 * others)
+    ends = (0, count, count + others, count + 2 * others)
     names = ("train", "validation", "test")
     files = {
         f"{name}.jsonl": changes.get(name, folder.lines(map(record, range(*ends[i : i + 2]))))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,8 @@ from daydream_motives.errors import RunError
 from daydream_motives.training.base import Base
 from daydream_motives.training.recipe import Method, Recipe
 
-ADAPTER, TENSORS = "adapter_model.safetensors", "tensors.safetensors"
+ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+TENSORS = "tensors.safetensors"
 _FP32 = 4
 
 
@@ -65,7 +67,7 @@ class Learner:
         text = json.dumps(config, indent=2, sort_keys=True, default=_listed) + "\n"
         return {
             ADAPTER: save(kept, metadata={"format": "pt"}),
-            "adapter_config.json": text.encode(),
+            CONFIG: text.encode(),
         }
 
 
@@ -153,14 +155,21 @@ def _with_adapter(causal: Any, recipe: Recipe) -> Any:
         use_dora=lora.dora, bias="none", task_type="CAUSAL_LM",
         target_modules=last if not lora.targets else targets_of(causal, recipe),
     )  # fmt: skip
-    with warnings.catch_warnings():  # peft asks transformers for what it will rename
-        warnings.simplefilter("ignore", FutureWarning)
+    with _future_aside():
         model = get_peft_model(causal, config)
     if recipe.train.dtype == "bfloat16" and not lora.dora:
         for module in model.modules():  # autocast does it, and does not go up and down again
             if hasattr(module, "lora_A"):
                 module.cast_input_dtype_enabled = False
     return model
+
+
+@contextmanager
+def _future_aside() -> Iterator[None]:
+    """peft asks transformers for what that is going to rename."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _listed(value: Any) -> Any:
@@ -187,7 +196,8 @@ def load_tuned(base: Base, folder: Path, dtype: str = "bfloat16") -> Any:
     elif (folder / ADAPTER).exists():
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+        with _future_aside():
+            model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     else:
         raise RunError(f"{folder} holds no adapter", remedy="train again")
     return model.to(getattr(torch, dtype))

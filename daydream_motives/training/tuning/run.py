@@ -25,10 +25,18 @@ from daydream_motives.training.tuning.corpus import Corpus, render_all
 from daydream_motives.training.tuning.log import FILE as LOG
 from daydream_motives.training.tuning.log import Log
 from daydream_motives.training.tuning.loop import Trainer
-from daydream_motives.training.tuning.model import device_of, method_of, prepare
+from daydream_motives.training.tuning.model import (
+    ADAPTER,
+    CONFIG,
+    TENSORS,
+    device_of,
+    method_of,
+    prepare,
+)
 
 SCHEMA_VERSION = 1
 STAGE = "train"
+_OURS = (checkpoint.FILE, ADAPTER, CONFIG, TENSORS, LOG)
 _PACKAGES = ("daydream-motives", "torch", "transformers", "peft", "bitsandbytes")
 
 
@@ -153,9 +161,9 @@ def _clear(target: Path) -> None:
                 f"{target} holds what another stage wrote", remedy="choose another folder with -o"
             )
         (target / MANIFEST).unlink()
-        for name in manifest["files"]:
-            (target / name).unlink(missing_ok=True)
-    for name in (checkpoint.FILE, LOG):
+    elif not (target / LOG).exists():
+        return
+    for name in _OURS:
         (target / name).unlink(missing_ok=True)
     shutil.rmtree(target / "curves", ignore_errors=True)
 
