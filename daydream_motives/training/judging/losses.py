@@ -12,7 +12,7 @@ from daydream_motives.training.judging.asking import Loss, Losses
 from daydream_motives.training.judging.questions import Question
 from daydream_motives.training.tokens import Rendering
 
-_CHUNK = 256  # rows of logits at once: of the whole vocabulary each
+_CHUNK = 128  # rows of logits at once: of the whole vocabulary each
 
 
 def of_backend(backend: Backend, spec: BackendSpec) -> Loss | None:
@@ -53,7 +53,8 @@ def of_backend(backend: Backend, spec: BackendSpec) -> Loss | None:
             ids = rendered.ids[start : min(start + _CHUNK, len(rendered) - 1)]
             logits = sequences.feed_each([(0, start + i, id) for i, id in enumerate(ids)])
             wanted = rendered.ids[start + 1 : start + 1 + len(ids)]
-            for row, id in zip(logits.astype(np.float64), wanted, strict=True):
+            for one, id in zip(logits, wanted, strict=True):
+                row = one.astype(np.float64)
                 top = row.max()
                 nats += float(top + np.log(np.exp(row - top).sum()) - row[id])
         return nats, len(rendered) - first

@@ -1,9 +1,9 @@
 """Is an answer closer to its own right answer than to those of others? Asked of embeddings.
 
-Each question has a pool: its right answer, those of all other decisions of its scene (siblings),
-and others, of the same world for choice, until there are ten; or the candidates that its file
-gives. An answer is the mean of its purposes' vectors. Names are masked everywhere, for a name alone
-tells whose answer it is. Equal scores share a place. Knows no models but the function passed in.
+Each question has a pool: its right answer, those of other decisions of its scene (siblings), and
+others, of the same world for choice, until there are ten; or the candidates that its file gives. An
+answer is the mean of its purposes' vectors. Names are masked everywhere, for a name alone tells
+whose answer it is. Equal scores share a place. Knows no models but the function passed in.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ def pools(questions: Sequence[Question], rng: random.Random, most: int = POOL) -
             found.append(Pool(answers, question.right))
             continue
         gold = dict.fromkeys([question.gold])
-        gold |= dict.fromkeys(questions[i].gold for i in together[question.scene] if i != index)
+        same = [questions[i].gold for i in together[question.scene] if i != index]
         others = [q for q in questions if q.scene != question.scene]
         near = [q.gold for q in others if q.world == question.world]
         far = [q.gold for q in others if q.world != question.world]
-        for some in (near, far):
+        for some in (same, near, far):
             new = [answer for answer in dict.fromkeys(some) if answer not in gold]
             room = max(0, most - len(gold))
             gold |= dict.fromkeys(rng.sample(new, min(room, len(new))))
