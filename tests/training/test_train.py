@@ -31,6 +31,12 @@ from daydream_motives.training.tuning.loss import batch_of, summed_loss
 from daydream_motives.training.tuning.model import load_tuned
 
 
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a busy machine is not waited for; equal bits need equal threads, too."""
+    monkeypatch.setenv("DAYDREAM_THREADS", "1")
+
+
 def run(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
