@@ -138,3 +138,20 @@ def test_what_is_late_and_far_from_its_end_is_left_at_once() -> None:
         assert ticket.result().provenance.source == "instinct"
         until(lambda: model.jobs[0].stopped)
         assert time.monotonic() - began < 1.5
+
+
+def test_who_was_settled_meanwhile_does_not_stand_before_the_others() -> None:
+    engine, _ = engine_by_hand(capacity=8)
+    with engine:
+        model = paced(engine, 10.0)
+        ask(engine, "Ada", 11_000)
+        gone = ask(engine, " ".join(f"Bo{n}" for n in range(40)), 500_000)
+        assert model.asked == ["Ada"]  # any other would make it late
+        last = ask(engine, "Cy", 500_000)
+        for ticket in gone:
+            ticket.cancel()
+        model.jobs[0].answer()
+        engine.pump(1000)
+        assert model.asked == ["Ada", "Cy"]
+        model.jobs[1].answer()
+        assert last[0].result(1).provenance.source == "model"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from itertools import islice
 
 from daydream_motives.engine.live.ticket import Ticket
 
@@ -61,9 +62,10 @@ class Waiting:
 
     def in_order(self, now: float, limit: int) -> list[Ticket]:
         """At most `limit`, the most urgent first."""
-        rows = ([one[2] for one in row[:limit]] for row in self._rows.values())
-        tickets = [ticket for row in rows for ticket in row if not ticket.settled]
-        return sorted(tickets, key=lambda t: (-urgency(t, now), t.number))[:limit]
+        found: list[Ticket] = []
+        for row in self._rows.values():
+            found += islice((one[2] for one in row if not one[2].settled), limit)
+        return sorted(found, key=lambda t: (-urgency(t, now), t.number))[:limit]
 
     def least(self, now: float) -> Ticket | None:
         """The least urgent one; among equals, who asked last."""
