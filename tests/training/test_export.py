@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +112,30 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 def run(*args: Any) -> Any:
     return CliRunner().invoke(main, ["export", *map(str, args)])
+
+
+@pytest.mark.parametrize("after", ["q8_0.gguf"])
+def test_what_was_killed_is_done_again_to_the_same_bytes(
+    made: Any, after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, base, _, manifest, _ = made
+    monkeypatch.setenv("DAYDREAM_HOME", str(root / "home"))
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    out = tmp_path / "out"
+    args = ["export", root / "tuned", "--base", base, "-o", out, "--format", "Q8_0", "--merged",
+            "F32"]  # fmt: skip
+    command = [sys.executable, "-m", "daydream_motives.training", *map(str, args)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not (out / after).exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert not (out / "manifest.json").exists()
+    done = CliRunner().invoke(main, list(map(str, args)))
+    assert done.exit_code == 0, done.output
+    again = json.loads((out / "manifest.json").read_text())
+    assert again["files"] == manifest["files"]
+    assert {p.name for p in out.iterdir()} == {*manifest["files"], "README.md", "manifest.json"}
 
 
 def test_a_file_beyond_the_limits_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ A file that is beyond the bounds is no export: no manifest is written then.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -171,6 +172,8 @@ def _clear(target: Path) -> None:
     (target / MANIFEST).unlink(missing_ok=True)
     for path in (*target.glob("*.gguf"), *target.glob("*.part"), target / "refused.md"):
         path.unlink(missing_ok=True)
+    for scratch in (*target.glob(".check-*"), *target.glob(".measure-*")):  # of one that was killed
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _card(manifest: dict[str, Any], table: str) -> str:
