@@ -27,7 +27,7 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[llama,hub,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[llama,hub,training,dev]'
 	@touch $@
 
 setup: $(VENV)/.setup  ## Install into .venv.
