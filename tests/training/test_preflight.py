@@ -13,11 +13,12 @@ import transformers
 from click.testing import CliRunner, Result
 from tiny_school import RECIPE, record, write_dataset, write_gguf, write_school
 
+from daydream_motives.modelstore.catalogue import Catalogue
 from daydream_motives.motives.prompt import CHATML
 from daydream_motives.training.base import Base, open_base
 from daydream_motives.training.cli import main
 from daydream_motives.training.folder import lines
-from daydream_motives.training.recipe import Recipe
+from daydream_motives.training.recipe import Recipe, default_folder, read_recipe
 from daydream_motives.training.tokens import Rendered, Rendering
 from daydream_motives.training.tuning import checks, preflight
 from daydream_motives.training.tuning.estimate import (
@@ -194,8 +195,6 @@ def test_parameters_are_counted_as_transformers_does(architecture: str, tied: bo
 
 @pytest.mark.parametrize("more", ["", "dora = true", 'targets = ["q_proj", "down_proj"]'])
 def test_the_adapter_is_counted_as_peft_makes_it(tmp_path: Path, more: str) -> None:
-    from daydream_motives.training.recipe import read_recipe
-
     text = RECIPE.replace("rank = 4", f"rank = 4\n{more}")
     args = write_school(tmp_path, "qwen2", text)
     base, told = open_base(args[2]), read_recipe(Path(args[0]))
@@ -241,3 +240,22 @@ def test_memory_falls_from_full_to_lora_to_qlora_and_with_recomputing() -> None:
     smaller = memory_of(shape, recipe(train={"pass_tokens": 1024}), "lora", 0.3)
     assert smaller.activations == pytest.approx(lora.activations / 2, rel=0.01)
     assert seconds_of(shape, recipe(), "full", 1000, 0.3) > 0
+
+
+SHAPES = {
+    "smollm2-135m": Shape(30, 576, 1536, 576, 192, 49152, tied=True, biased=False),
+    "qwen1.5-0.5b": Shape(24, 1024, 2816, 1024, 1024, 151936, tied=True, biased=True),
+    "qwen1.5-1.8b": Shape(24, 2048, 5504, 2048, 2048, 151936, tied=False, biased=True),
+    "qwen2.5-coder-1.5b": Shape(28, 1536, 8960, 1536, 256, 151936, tied=True, biased=True),
+}
+
+
+@pytest.mark.parametrize("file", sorted(default_folder().glob("*.toml")), ids=lambda f: f.stem)
+def test_every_shipped_recipe_fits_its_machine(file: Path) -> None:
+    told = read_recipe(file)
+    shape, method = SHAPES[told.base.model], told.train.method
+    assert shape.parameters == Catalogue.load().entry(told.base.model).parameters
+    assert method != "auto"
+    memory = memory_of(shape, told, method, 0.42)
+    most = told.train.gpu_memory or 12
+    assert memory.total < 0.9 * most * 2**30, memory
