@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ class Base:
             from transformers import AutoModelForCausalLM, BitsAndBytesConfig
         except ImportError as exc:
             raise missing(exc) from exc
+        # It warns of a kernel for inference that is not installed.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         kind, extra = getattr(torch, dtype), {}
         if nf4:
             try:
@@ -250,14 +253,14 @@ def _dequantise(file: Path, folder: Path) -> None:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Without the libraries' own progress bars and remarks."""
-    from transformers.utils import logging
+    from transformers.utils import logging as remarks
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    level, bars = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
+    remarks.set_verbosity_error()
+    remarks.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        remarks.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            remarks.enable_progress_bar()

@@ -73,6 +73,7 @@ METHODS = {
     "full": spoilt('"lora"', '"full"'),
     "frozen": spoilt('"lora"', '"frozen"') + "trained_layers = 1\n",
     "qlora": spoilt('"lora"', '"qlora"'),
+    "paged": spoilt('"lora"', '"qlora"') + 'optimizer = "paged_adamw_8bit"\n',
     "packed": RECIPE + 'layout = "packed"\n',
     "recompute": RECIPE + "recompute = true\npass_tokens = 600\n",
     "float32": RECIPE + 'dtype = "float32"\n',
@@ -124,6 +125,27 @@ def test_killed_within_an_epoch_it_ends_as_if_nothing_had_been(tmp_path: Path) -
     assert steps(out) == list(range(1, whole["steps"]["planned"] + 1))
     assert 0 < killed < whole["steps"]["planned"]
     assert not (out / "checkpoint.pt").exists()
+
+
+def _stop(trainer: loop.Trainer, *_: object) -> None:
+    if trainer.progress.step == 3:
+        raise KeyboardInterrupt
+
+
+def test_qlora_with_a_paged_optimizer_goes_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args, out = write_school(tmp_path, recipe=METHODS["paged"]), tmp_path / "out"
+    whole = trained(tmp_path / "whole", args)
+    monkeypatch.setattr(loop.Trainer, "_tell", _stop)
+    Path(args[0]).write_text(METHODS["paged"] + "checkpoint_minutes = 0\n")
+    assert run("train", *args, "-o", out).exit_code == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("DAYDREAM_THREADS", "1")
+    monkeypatch.setenv("DAYDREAM_HOME", str(tmp_path / "home"))
+    resumed = trained(out, args)
+    assert resumed["losses"] == whole["losses"]
+    assert adapter(out) == adapter(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("at", [1, 3, 6])

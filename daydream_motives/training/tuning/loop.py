@@ -15,7 +15,7 @@ import torch
 
 from daydream_motives.errors import RunError
 from daydream_motives.training.recipe import Train
-from daydream_motives.training.tokens import Rendered
+from daydream_motives.training.tokens import Rendered, missing
 from daydream_motives.training.tuning import checkpoint
 from daydream_motives.training.tuning.checkpoint import Progress
 from daydream_motives.training.tuning.log import Log, left
@@ -64,9 +64,12 @@ def optimizer_of(learner: Learner, train: Train) -> torch.optim.Optimizer:
     parameters = list(learner.trained.values())
     if kind == "adamw":
         return torch.optim.AdamW(parameters, fused=True, **settings)
-    import bitsandbytes
-
-    found: torch.optim.Optimizer = bitsandbytes.optim.PagedAdamW8bit(parameters, **settings)
+    try:
+        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
+    except ImportError as exc:
+        raise missing(exc) from exc
+    kinds = {"cuda": PagedAdamW8bit, "cpu": AdamW8bit}  # a processor has nothing to page
+    found: torch.optim.Optimizer = kinds[learner.device](parameters, **settings)
     return found
 
 
