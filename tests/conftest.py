@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ settings.register_profile("fast", max_examples=60, derandomize=True, **_COMMON)
 settings.register_profile("explore", max_examples=500, **_COMMON)
 settings.load_profile("fast")
 
+# What needs the extra `training` is left out where it is not installed.
+_WITH_TORCH = ("base", "plan", "preflight", "tokens", "train")
+collect_ignore = [] if find_spec("peft") else [f"training/test_{n}.py" for n in _WITH_TORCH]
 REPOSITORY = Path(__file__).parent.parent
 HARBOUR = REPOSITORY / "sim_examples" / "harbour_town"
 
