@@ -162,9 +162,9 @@ def _row(
         change = abs(old - right) - abs(new - right)
     else:
         sign = 1 if metric.better == "more" else -1
-        change = sign * (new - old)
+        change = sign * (new - old) + 0.0  # no minus before a zero
         if found := differences.get(metric.key):
-            low, high = sorted(sign * float(found[end]) for end in ("low", "high"))
+            low, high = sorted(sign * float(found[end]) + 0.0 for end in ("low", "high"))
     if change < -MARGINS[metric.key]:
         verdict = f"worse by {-change:.4f}, more than {MARGINS[metric.key]}"
     elif low is not None and low > 0:
