@@ -148,6 +148,8 @@ def test_a_fork_of_the_game_that_ends_does_not_end_the_worker(tmp_path: Path) ->
 
 def test_ctrl_c_is_the_games_affair(tmp_path: Path) -> None:
     code = (
+        "import signal\n"  # a job in the background is started with Ctrl-C switched off
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n    print('now', flush=True)\n    time.sleep(30)\n"
         "except KeyboardInterrupt:\n    pass\n"
         "print(bool(worker.decide_many([request()])[0].drafts), worker.pid, flush=True)\n"
