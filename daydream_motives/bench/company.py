@@ -18,6 +18,7 @@ from daydream_motives.bench.figures import machine, table
 from daydream_motives.bench.town import decisions as of_the_town
 from daydream_motives.bench.working import spec_of
 from daydream_motives.engine.backend import Answer
+from daydream_motives.engine.decoding.sampling import log_total
 from daydream_motives.engine.decoding.sequences import Sequences
 from daydream_motives.engine.decoding.weights import Weights
 from daydream_motives.engine.llama import LlamaBackend
@@ -108,14 +109,9 @@ def _divergence(
 
 
 def _kl(of: NDArray[np.float32], to: NDArray[np.float32]) -> float:
-    p, q = (_log_softmax(logits.astype(np.float64)) for logits in (of, to))
+    wide = (logits.astype(np.float64) for logits in (of, to))  # small differences are what counts
+    p, q = (logits - log_total(logits) for logits in wide)
     return float(max(0.0, np.sum(np.exp(p) * (p - q))))
-
-
-def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = logits - logits.max()
-    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
-    return result
 
 
 def as_text(found: dict[str, Any]) -> str:

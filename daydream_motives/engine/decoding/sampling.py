@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,7 +191,7 @@ def sample(
     return token, float(logits[token]) - log_total(logits)
 
 
-def log_total(logits: Logits) -> float:
+def log_total(logits: NDArray[np.floating[Any]]) -> float:
     """The logarithm of the sum of exponentials, shape (n_vocab,)."""
     peak = logits.max()
     return float(peak) + float(np.log(np.exp(logits - peak).sum()))
