@@ -363,6 +363,5 @@ def test_the_curves_and_the_log_tell_the_same(tmp_path: Path) -> None:
     losses = [row["loss"] for row in rows if row["kind"] == "evaluation"]
     assert losses == [row["loss"] for row in manifest["losses"]]
     assert rows[-2]["tokens"] == manifest["tokens"]
-    assert all(row["memory"] > 0 for row in rows)
     if find_spec("tensorboard"):
         assert list((tmp_path / "out" / "curves").glob("events.*"))

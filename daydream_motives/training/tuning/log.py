@@ -1,7 +1,7 @@
 """What is told of training while it runs: lines, curves for TensorBoard, and a log of its own.
 
-The log is JSON Lines: `step` rows, `evaluation` rows, and use of the machine in both. Knows
-nothing of what is trained.
+The log is JSON Lines: `step` rows, `evaluation` rows and, from a thread of its own, `use` rows of
+what the machine gives. Knows nothing of what is trained.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
-import psutil
+from daydream_motives.training.tuning.resources import Recorder
 
-FILE = "log.jsonl"
+FILE, USE = "log.jsonl", "use"
 _EVERY = 5.0  # seconds between two lines
 
 
@@ -27,23 +28,23 @@ class Log:
         kept = [row for row in rows if _step_of(row) < step or (_step_of(row) == step and step)]
         self.file.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
         self._say, self._said = say, time.monotonic()
-        self._process = psutil.Process()
-        self._process.cpu_percent()  # the first call only begins to count
         self._curves = _curves(folder / "curves", step)
+        self._step, self._lock = step, Lock()
+        self._recorder = Recorder(lambda row: self._write(USE, self._step, row))
 
     def add(self, kind: str, step: int, values: dict[str, float]) -> None:
         """A row; the file is whole after each."""
+        self._step = step
+        self._write(kind, step, values)
+
+    def _write(self, kind: str, step: int, values: dict[str, float]) -> None:
         row: dict[str, Any] = {"kind": kind, "step": step, "at": round(time.time(), 2), **values}
-        row |= {
-            "cpu_percent": self._process.cpu_percent(),
-            "memory": self._process.memory_info().rss,
-            **_gpu(),
-        }
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-        if self._curves is not None:
-            for name, value in values.items():
-                self._curves.add_scalar(f"{kind}/{name}", value, step)
+        with self._lock:
+            with self.file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+            if self._curves is not None:
+                for name, value in values.items():
+                    self._curves.add_scalar(f"{kind}/{name}", value, step)
 
     def tell(self, text: str, *, always: bool = False) -> None:
         """A line for whoever watches, not more often than every few seconds."""
@@ -52,6 +53,7 @@ class Log:
             self._say(text)
 
     def close(self) -> None:
+        self._recorder.close()
         if self._curves is not None:
             self._curves.close()
 
@@ -64,9 +66,10 @@ def left(seconds: float) -> str:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Every whole row of a log."""
+    """Every whole row of a log but those of use, which are another number each time."""
     rows = (folder / FILE).read_text(encoding="utf-8").splitlines()
-    return [json.loads(row) for row in rows if _step_of(row) >= 0]
+    found = [json.loads(row) for row in rows if _step_of(row) >= 0]
+    return [row for row in found if row["kind"] != USE]
 
 
 def _step_of(row: str) -> int:
@@ -75,14 +78,6 @@ def _step_of(row: str) -> int:
         return int(json.loads(row)["step"])
     except (ValueError, KeyError, TypeError):
         return -1
-
-
-def _gpu() -> dict[str, float]:
-    import torch
-
-    if not torch.cuda.is_available():
-        return {}
-    return {"gpu_memory": float(torch.cuda.max_memory_allocated())}
 
 
 def _curves(folder: Path, step: int) -> Any:
