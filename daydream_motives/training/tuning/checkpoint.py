@@ -23,7 +23,8 @@ class Progress:
     """How far it has come: `step` of the whole plan is the next one to be done.
 
     `seconds` are those of the steps alone, `wall` those of everything while it ran. `best` is what
-    was learnt at the lowest validation loss; `waited` counts evaluations since.
+    was learnt at the lowest validation loss; `waited` counts evaluations since. `before` is what
+    was found once, before the first step, and is needed in each.
     """
 
     step: int = 0
@@ -36,6 +37,7 @@ class Progress:
     waited: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     over: bool = False
+    before: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def save(

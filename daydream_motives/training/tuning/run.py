@@ -16,9 +16,10 @@ from typing import Any
 from daydream_motives.characters.files import write_atomic
 from daydream_motives.errors import RunError
 from daydream_motives.training.base import Base
+from daydream_motives.training.dataset.split import SPLITS
 from daydream_motives.training.folder import MANIFEST, pretty, read_manifest, sha256
 from daydream_motives.training.recipe import Recipe
-from daydream_motives.training.tokens import Rendering
+from daydream_motives.training.tokens import Rendered, Rendering
 from daydream_motives.training.tuning import checkpoint
 from daydream_motives.training.tuning.checkpoint import Progress
 from daydream_motives.training.tuning.corpus import Corpus, render_all
@@ -55,8 +56,40 @@ def run_training(
     """
     device = device_of(recipe)
     plan = _plan(recipe, base, corpus, device)
+    if (done := done_already(target, STAGE, plan, fresh=fresh, say=say)) is not None:
+        return done
+    rendering = Rendering(base.words())
+    parts = {part: rendered(rendering, recipe, corpus, part, say) for part in SPLITS[:2]}
+    learner = prepare(base, recipe, device)
+    trainer = Trainer(learner, recipe.train, parts["train"], parts["validation"], target, plan)
+    return learn(trainer, recipe, base, {
+        "stage": STAGE,
+        "dataset": {"sha256": corpus.hash, **{k: len(v) for k, v in parts.items()}},
+    }, say)  # fmt: skip
+
+
+def rendered(
+    rendering: Rendering, recipe: Recipe, corpus: Corpus, part: str, say: Callable[[str], None]
+) -> list[Rendered]:
+    """The tokens of a part of the dataset; raises RunError where every record is too long."""
+    longest = recipe.train.max_tokens
+    records = render_all(rendering, corpus.parts[part], longest)
+    if left_out := len(corpus.parts[part]) - len(records):
+        say(f"{left_out} records of {part} are longer than {longest} tokens and left out")
+    if not records:
+        raise RunError(f"no record of {part} is left", remedy="raise train.max_tokens")
+    return records
+
+
+def done_already(
+    target: Path, stage: str, plan: str, *, fresh: bool, say: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """The manifest of what a stage has made by this very plan; None where it is to be made.
+
+    With `fresh` what the stage left is dropped. Raises RunError for what was made otherwise.
+    """
     if fresh:
-        _clear(target)
+        _clear(target, stage)
     elif (target / MANIFEST).exists():
         manifest = read_manifest(target)
         if manifest.get("plan") == plan:
@@ -66,19 +99,15 @@ def run_training(
             f"{target} holds what was made otherwise ({manifest.get('stage', 'a dataset')})",
             remedy="choose another folder with -o, or begin again with --fresh",
         )
-    longest = recipe.train.max_tokens
-    rendering = Rendering(base.words())
-    parts = {
-        part: render_all(rendering, corpus.parts[part], longest) for part in ("train", "validation")
-    }
-    for part, records in parts.items():
-        if left_out := len(corpus.parts[part]) - len(records):
-            say(f"{left_out} records of {part} are longer than {longest} tokens and left out")
-        if not records:
-            raise RunError(f"no record of {part} is left", remedy="raise train.max_tokens")
-    learner = prepare(base, recipe, device)
+    return None
+
+
+def learn(
+    trainer: Trainer, recipe: Recipe, base: Base, told: dict[str, Any], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Train, or go on, and write what was learnt; returns the manifest, which has `told` in it."""
+    target, learner = trainer.folder, trainer.learner
     _folder(target)
-    trainer = Trainer(learner, recipe.train, parts["train"], parts["validation"], target, plan)
     if trainer.progress.step:
         say(f"going on at step {trainer.progress.step} of {len(trainer.steps)}")
     log = Log(target, trainer.progress.step, say)
@@ -89,12 +118,11 @@ def run_training(
     files = learner.files(progress.best, base.name)
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "stage": STAGE,
-        "plan": plan,
+        **told,
+        "plan": trainer.plan,
         "method": learner.method,
-        "device": device,
+        "device": learner.device,
         "base": {"name": base.name, "sha256": base.sha256, **_shape(base)},
-        "dataset": {"sha256": corpus.hash, **{k: len(v) for k, v in parts.items()}},
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.train.seed,
         **_told(progress, len(trainer.steps)),
@@ -107,7 +135,7 @@ def run_training(
 def _told(progress: Progress, planned: int) -> dict[str, Any]:
     return {
         "losses": progress.history,
-        "best": {"step": progress.best_step, "loss": progress.best_loss},
+        "best": next(row for row in progress.history if row["step"] == progress.best_step),
         "steps": {"planned": planned, "done": progress.step},
         "tokens": progress.tokens,
         "seconds": round(progress.seconds, 3),
@@ -152,11 +180,11 @@ def _folder(target: Path) -> None:
         raise RunError(f"{target} is not empty", remedy="choose another folder with -o")
 
 
-def _clear(target: Path) -> None:
-    """Drop what an earlier training left; never anything else."""
+def _clear(target: Path, stage: str) -> None:
+    """Drop what an earlier run of the stage left; never anything else."""
     if (target / MANIFEST).exists():
         manifest = read_manifest(target)
-        if manifest.get("stage") != STAGE:
+        if manifest.get("stage") != stage:
             raise RunError(
                 f"{target} holds what another stage wrote", remedy="choose another folder with -o"
             )
