@@ -13,7 +13,8 @@ DaydreamError                 code, message, remedy; `exit_code` for the command
 │   ├── ModelCorrupt          bytes differ from the pinned SHA-256
 │   └── DownloadFailed        offline, refused, or cut off
 ├── BackendError              a model could not be loaded or did not answer
-└── RunError                  a run's folder, its journal or its disk
+├── RunError                  a run's folder, its journal or its disk
+└── Refused                   nothing failed, but going on would make things worse
 """
 
 from __future__ import annotations
@@ -117,3 +118,8 @@ class BackendError(DaydreamError):
 class RunError(DaydreamError):
     code = "run"
     exit_code = 6
+
+
+class Refused(DaydreamError):
+    code = "refused"
+    exit_code = 7

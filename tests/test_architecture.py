@@ -48,7 +48,7 @@ PUBLIC = """Backend BackendSpec Character CharacterSheet DaydreamError Decision 
     build_context run_worker_if_asked""".split()
 EXIT_CODES = {
     "DaydreamError": 1, "SettingsError": 2, "ContentError": 3, "StoreError": 4,
-    "BackendError": 5, "RunError": 6,
+    "BackendError": 5, "RunError": 6, "Refused": 7,
 }  # fmt: skip
 
 

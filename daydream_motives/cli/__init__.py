@@ -1,7 +1,8 @@
 """The `daydream` command: parses, calls, shows. Knows nothing of how anything is computed.
 
 Exit codes: 0 done; 1 other failure; 2 wrong usage or settings; 3 an author's file is wrong;
-4 model store; 5 a model failed; 6 a run's folder or journal; 130 stopped with Ctrl-C.
+4 model store; 5 a model failed; 6 a run's folder or journal; 7 refused, as it would make things
+worse; 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations

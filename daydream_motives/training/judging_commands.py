@@ -66,6 +66,7 @@ def evaluate(
     from daydream_motives.training.judging.answers import write_answers
     from daydream_motives.training.judging.judge import Judge
     from daydream_motives.training.judging.telling import told
+    from daydream_motives.training.judging.writing import file_name
 
     if answers and model:
         raise SettingsError(
@@ -77,7 +78,7 @@ def evaluate(
         target, kept = output, None
         found = _read(answers, questions, name)
     else:
-        target = output or Path(f"evaluation-{_file_name(name or model or 'default')}")
+        target = output or Path(f"evaluation-{file_name(name or model or 'default')}")
         kept = target / "asked.jsonl"
         found = _ask(model, questions, name, seed, kept, asked)
     judge = Judge(questions, random.Random(seed), embed)
@@ -111,10 +112,8 @@ def compare(
 
     WHAT is a folder of `evaluate`, a file of answers (.jsonl), or a model to be asked.
     """
-    from daydream_motives.training.folder import described, lines, pretty, write_whole
     from daydream_motives.training.judging.comparing import compare as compared
-    from daydream_motives.training.judging.page import page
-    from daydream_motives.training.judging.telling import markdown
+    from daydream_motives.training.judging.writing import file_name, write_comparison
 
     questions = _questions(asked)
     embed = _embed(no_embeddings)
@@ -127,18 +126,10 @@ def compare(
         if path.is_dir() or path.suffix.lower() == ".jsonl":
             every.append(_read(path, questions, called))
         else:
-            kept.append(output / f"asked-{_file_name(called or source)}.jsonl")
+            kept.append(output / f"asked-{file_name(called or source)}.jsonl")
             every.append(_ask(source, questions, called, seed, kept[-1], asked))
     data = compared(questions, every, random.Random(seed), embed, shown=shown)
-    files = {"page.html": page(data), "page.md": markdown(data), "figures.json": pretty(data)}
-    for number, answers in enumerate(every, 1):
-        rows = lines(answer.row for answer in answers.items)
-        files[f"answers-{number}-{_file_name(answers.name)}.jsonl"] = rows
-    manifest = {
-        "schema_version": 1, "stage": "compare", "questions": questions.summary,
-        "models": [model["model"] for model in data["models"]], "files": described(files),
-    }  # fmt: skip
-    write_whole(output, files, manifest)
+    write_comparison(data, every, output)
     for path in kept:
         path.unlink(missing_ok=True)
     if as_json:
@@ -197,9 +188,3 @@ def _embed(without: bool) -> Embed | None:
     from daydream_motives.training.dataset import similarity
 
     return None if without else similarity.minilm()
-
-
-def _file_name(text: str) -> str:
-    """A name that every file system takes."""
-    kept = "".join(char if char.isalnum() or char in "-._" else "-" for char in text)
-    return kept.strip("-.")[-60:] or "model"

@@ -32,6 +32,10 @@ DEFAULT_FORMATS = ("Q8_0", "Q4_0/Q8_0")
 _TEMPERATURE = 0.6
 
 
+class OutOfBounds(RunError):
+    """No file of the wished formats is near enough to the tuned model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be exported: the number formats tried, how the whole file is stored, the bounds,
@@ -54,8 +58,8 @@ def run_export(
 ) -> dict[str, Any]:
     """Export what was learnt in the folder `tuned`, or find it done; returns the manifest.
 
-    Raises RunError where the folder holds something else or no file is within the bounds, and
-    StoreError where adapter and base do not belong together.
+    Raises OutOfBounds where no file is within the bounds, RunError where the folder holds something
+    else, and StoreError where adapter and base do not belong together.
     """
     if wish.kind not in KINDS:
         raise RunError(f"{wish.kind} is no format to merge in", remedy=f"use {', '.join(KINDS)}")
@@ -116,7 +120,7 @@ def _export(
     if best is None:
         write_atomic(target / "refused.md", f"# Refused\n\n{table}")
         worst = "; ".join(f"{row.measured.format}: {row.verdict}" for row in rows)
-        raise RunError(
+        raise OutOfBounds(
             f"no file of {', '.join(plan['formats'])} is within the limits: {worst}",
             remedy=f"see {target / 'refused.md'}; try --format Q8_0 or BF16, or loosen a limit if "
             "you accept what it guards against",

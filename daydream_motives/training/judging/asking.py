@@ -93,10 +93,12 @@ def ask(
         else None
     )
     found: dict[str, Answer] = dict(partial.found) if partial else {}
-    left = [question for question in questions.items if question.id not in found]
     size = getattr(backend, "parallel", 0) or _GROUP
-    for start in range(0, len(left), size):
-        group = left[start : start + size]
+    for start in range(0, len(questions.items), size):
+        group = questions.items[start : start + size]
+        # All of a group or none: what is decoded together is rounded together.
+        if all(question.id in found for question in group):
+            continue
         said = _said(backend, [_request(question, seed) for question in group])
         losses: Losses = loss(group) if loss else [None] * len(group)
         fresh = [
