@@ -23,6 +23,8 @@ _STAGES = {
     "curate": "curate_commands",
     "preflight": "preflight_commands",
     "train": "train_commands",
+    "prefer": "prefer_commands",
+    "tune": "tune_commands",
     "evaluate": "judging_commands",
     "compare": "judging_commands",
     "export": "export_commands",
@@ -42,7 +44,7 @@ class _Group(click.Group):
         if name not in _STAGES:
             return None
         module = import_module(f"daydream_motives.training.{_STAGES[name]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, name.replace("-", "_"))
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

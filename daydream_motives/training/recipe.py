@@ -6,6 +6,7 @@ A key that is unknown or wrong is told with its file and line, all of them at on
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,11 +92,17 @@ class Train(Strict):
 
 
 class Preference(Strict):
-    """How it learns from pairs of a chosen and a rejected answer."""
+    """How it learns from pairs of a chosen and a rejected answer; all else is as in [train].
+
+    The larger `beta`, the closer it stays to what it was. `sft` is the weight of the chosen
+    answer's own loss, per token: 1 as in Pang and others 2024 (arXiv:2404.19733). Without it DPO
+    may win by making both answers less likely, and small models forget how to answer at all.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=100)] = 1
     learning_rate: _Rate = 5e-6
     beta: Annotated[float, Field(gt=0)] = 0.1
+    sft: Annotated[float, Field(ge=0)] = 1.0
 
 
 _TUNABLE = {
@@ -137,8 +144,14 @@ class Recipe(Strict):
 
     def changed(self, **train: Any) -> Recipe:
         """The same with other values under [train]; raises SettingsError where they are wrong."""
+        return self.with_values({f"train.{key}": value for key, value in train.items()})
+
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """The same with values by keys like "lora.rank"; raises SettingsError as `changed` does."""
         data = self.model_dump(mode="json")
-        data["train"] |= train
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            data[section][name] = value
         return _checked(data, "the recipe", "")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,7 @@ class Trainer:
         self.steps = plan_of(train, [len(record) for record in records])
         self.optimizer = optimizer_of(learner, train)
         self.progress = Progress()
+        self.watch: Callable[[Trainer], None] = lambda _: None  # after each evaluation
         if (found := checkpoint.load(folder, plan, self.optimizer)) is not None:
             self.progress, learnt = found
             learner.restore(learnt)
@@ -192,6 +193,7 @@ class Trainer:
         log.add("evaluation", done.step, {"epoch": epoch, "loss": loss})
         end = "; it ends here, as nothing gets better" if done.over else ""
         log.tell(f"epoch {epoch}: validation loss {loss:.4f}{end}", always=True)
+        self.watch(self)
 
     def _tell(self, log: Log, now: Step, loss: float, norm: float) -> None:
         done, steps = self.progress, len(self.steps)

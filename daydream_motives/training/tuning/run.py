@@ -49,19 +49,22 @@ def run_training(
     *,
     fresh: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    watch: Callable[[Trainer], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train, or go on, or find it done; returns the manifest.
 
+    `watch` is called after each evaluation, and ends the training by raising what it likes.
     Raises RunError where the folder holds something else, and as the loop does.
     """
     device = device_of(recipe)
-    plan = _plan(recipe, base, corpus, device)
+    plan = hash_of_plan(recipe, base, corpus, device)
     if (done := done_already(target, STAGE, plan, fresh=fresh, say=say)) is not None:
         return done
     rendering = Rendering(base.words())
     parts = {part: rendered(rendering, recipe, corpus, part, say) for part in SPLITS[:2]}
     learner = prepare(base, recipe, device)
     trainer = Trainer(learner, recipe.train, parts["train"], parts["validation"], target, plan)
+    trainer.watch = watch
     return learn(trainer, recipe, base, {
         "stage": STAGE,
         "dataset": {"sha256": corpus.hash, **{k: len(v) for k, v in parts.items()}},
@@ -147,13 +150,13 @@ def _shape(base: Base) -> dict[str, Any]:
     return {key: base.manifest[key] for key in ("architecture", "parameters")}
 
 
-def _plan(recipe: Recipe, base: Base, corpus: Corpus, device: str) -> str:
-    """A hash of all that decides what is learnt."""
+def hash_of_plan(recipe: Recipe, base: Base, corpus: Corpus, device: str, *more: Any) -> str:
+    """A hash of all that decides what is learnt; `more` is what another stage adds to it."""
     told = recipe.model_dump(mode="json")
     for key in ("checkpoint_minutes", "gpu_memory", "device"):
         told["train"].pop(key)
     kept = {key: told[key] for key in ("lora", "train")}
-    parts = [kept, base.sha256, corpus.hash, device, method_of(recipe, device)]
+    parts = [kept, base.sha256, corpus.hash, device, method_of(recipe, device), *more]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,0 +1,71 @@
+"""`python -m daydream_motives.training tune`: a recipe and its ranges make a better recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the search.")
+@click.option("--data", help="The dataset's folder, instead of the recipe's.")
+@click.option("--base", help="Another base: a catalogue's name or a GGUF file.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@click.option("--trials", type=click.IntRange(1), help="How many, instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Another seed.")
+@click.option("--fresh", is_flag=True, help="Begin again; drops what the folder holds of a search.")
+def tune(
+    recipe: str,
+    output: Path | None,
+    data: str | None,
+    base: str | None,
+    device: str | None,
+    trials: int | None,
+    seed: int | None,
+    fresh: bool,
+) -> None:
+    """Search the ranges of RECIPE for the lowest validation loss; goes on where it was stopped.
+
+    The best recipe is best.toml in the folder, for `train`. More trials than a search had go on
+    with it.
+    """
+    from daydream_motives.settings import threads_of_a_command
+    from daydream_motives.training.recipe import find_recipe, read_recipe
+    from daydream_motives.training.tokens import missing
+
+    file = find_recipe(recipe)
+    changes = {"device": device, "seed": seed}
+    told = read_recipe(file).changed(**{k: v for k, v in changes.items() if v is not None})
+    told = told.with_values({"tune.trials": trials} if trials else {})
+    try:
+        import torch
+
+        from daydream_motives.training.base import open_base
+        from daydream_motives.training.searching.search import BEST, TABLE, run_search
+        from daydream_motives.training.tuning.corpus import read_corpus
+    except ImportError as exc:
+        raise missing(exc) from exc
+    torch.set_num_threads(threads_of_a_command())
+    # As `train` shall find them from anywhere.
+    named = {"data.folder": str(Path(data).expanduser().resolve())} if data else {}
+    told = told.with_values({"base.model": base, **named} if base else named)
+    corpus = read_corpus(told.data.folder)
+    found = open_base(told.base.model)
+    target = output or Path("runs") / "tuning" / f"{file.stem}-{told.train.seed}"
+    try:
+        manifest = run_search(told, found, corpus, target, fresh=fresh, say=_say)
+    except KeyboardInterrupt:
+        _say("the same command goes on with the same trial")
+        raise
+    best = manifest["best"]
+    values = ", ".join(f"{key} = {value:.4g}" for key, value in best["params"].items())
+    click.echo(
+        f"trial {best['trial'] + 1} is the best, with a validation loss of {best['loss']:.4f}: "
+        f"{values}\nTrain by {target / BEST}; every trial is in {target / TABLE}"
+    )
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
