@@ -88,13 +88,7 @@ class Sample:
     @property
     def cell(self) -> tuple[str, str, str]:
         """Occupation, MBTI type and world, as far as the context tells them."""
-        told = self.record.fields["Character_description"]
-        work, kind = _OCCUPATION.search(told), _MBTI.search(told)
-        return (
-            folded(work[1]) if work else UNKNOWN,
-            kind[0] if kind else UNKNOWN,
-            self.row.world or UNKNOWN,
-        )
+        return (*work_and_type(self.record), self.row.world or UNKNOWN)
 
     @property
     def turns(self) -> list[dict[str, str]]:
@@ -104,6 +98,13 @@ class Sample:
             {"from": "user", "value": json.dumps(dict(self.record.fields), ensure_ascii=False)},
             {"from": "assistant", "value": json.dumps(answer, ensure_ascii=False)},
         ]
+
+
+def work_and_type(record: Record) -> tuple[str, str]:
+    """Occupation and MBTI type, as far as the description tells them."""
+    told = record.fields["Character_description"]
+    work, kind = _OCCUPATION.search(told), _MBTI.search(told)
+    return folded(work[1]) if work else UNKNOWN, kind[0] if kind else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

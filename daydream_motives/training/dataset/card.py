@@ -113,16 +113,21 @@ def _inside(text: str, mark: str) -> tuple[int, int]:
 
 def write_card(path: Path, figures: Mapping[str, Any], pairs: Sequence[Pair]) -> None:
     """Put the figures between the marks of the card; raises RunError where that cannot be."""
+    tables = {
+        COUNTS: counts_table(figures),
+        MEASURED: measured_table(figures, data_hash(pairs)),
+    }
+    fill(path, tables)
+
+
+def fill(path: Path, tables: Mapping[str, str]) -> None:
+    """Put each text between the marks of its name; raises RunError where that cannot be."""
     try:
         text = path.read_text(encoding="utf-8")
-        for mark, table in (
-            (COUNTS, counts_table(figures)),
-            (MEASURED, measured_table(figures, data_hash(pairs))),
-        ):
+        for mark, table in tables.items():
             start, end = _inside(text, mark)
             text = f"{text[:start]}{table}\n{text[end:]}"
         write_atomic(path, text)
-    except OSError as exc:
-        raise RunError(
-            f"{path} cannot be written: {exc.strerror or exc}", remedy="choose another card"
-        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        why = getattr(exc, "strerror", None) or exc
+        raise RunError(f"{path} cannot be written: {why}", remedy="choose another card") from exc

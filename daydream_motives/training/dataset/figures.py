@@ -81,22 +81,22 @@ def counted(pairs: Sequence[Pair]) -> dict[str, Any]:
         "sets_of_people": sum(one.of_people for one in sets),
         "with_rejected": len(rejected),
         "preferences": sum(len(preferences_of(pair)) for pair in rejected),
-        "rejected_why": _rows(a.why for pair in rejected for a in pair.record.rejected),
+        "rejected_why": tallied(a.why for pair in rejected for a in pair.record.rejected),
         "occupations": len({folded(pair.sheet.occupation) for pair in pairs}),
         "mbti": [(name, n) for name in sorted(MBTI_TYPES)
                  for n in [sum(p.sheet.personality.mbti == name for p in pairs)]],
         "worlds": _all(WORLDS, (pair.scene.world for pair in pairs)),
-        "ratings": _rows(pair.scene.rating for pair in pairs),
-        "ages": sorted(_rows(f"{pair.sheet.age // 10 * 10:02}–{pair.sheet.age // 10 * 10 + 9:02}"
+        "ratings": tallied(pair.scene.rating for pair in pairs),
+        "ages": sorted(tallied(f"{pair.sheet.age // 10 * 10:02}–{pair.sheet.age // 10 * 10 + 9:02}"
                              for pair in pairs if pair.sheet.age is not None)),
-        "occupations_most": _rows(pair.sheet.occupation for pair in pairs)[:16],
-        "tongues": _rows(person.tongue for person in people),
-        "scripts": _rows(script(person.name) for person in people),
+        "occupations_most": tallied(pair.sheet.occupation for pair in pairs)[:16],
+        "tongues": tallied(person.tongue for person in people),
+        "scripts": tallied(script(person.name) for person in people),
         "kinds": _all(KINDS, kinds.elements()),
         "kinds_missing": sorted(set(KINDS) - set(kinds)),
         "splits": sizes(units, parts),
-        "context_tokens": _histogram([pair.context.tokens for pair in pairs], 25),
-        "budgets": _rows(str(pair.scene.budget or 400) for pair in pairs),
+        "context_tokens": histogram([pair.context.tokens for pair in pairs], 25),
+        "budgets": tallied(str(pair.scene.budget or 400) for pair in pairs),
     }  # fmt: skip
 
 
@@ -118,14 +118,14 @@ def wording_of(pairs: Sequence[Pair]) -> dict[str, Any]:
         unknown += sum(bool(names_of(text)) for text in pair.record.purposes)
     return {
         "purposes": len(texts),
-        "lengths": _histogram(lengths, 1),
+        "lengths": histogram(lengths, 1),
         "length_median": float(np.median(lengths)) if lengths else 0.0,
         "distinct_2": len(set(bigrams)) / len(bigrams) if bigrams else 0.0,
         "verbs": verbs.most_common(20),
         "verbs_different": len(verbs),
         "verb_at_once": sum(verb_at_once(text, name) for text, name in texts),
         "openings": openings.most_common(10),
-        "reasons": _rows(form for text, _ in texts for form in [_reason(text)]),
+        "reasons": tallied(form for text, _ in texts for form in [_reason(text)]),
         "near_duplicates": len(repeated([pair.written for pair in pairs])),
         "unknown_names": unknown,
     }
@@ -157,8 +157,8 @@ def similarities(pairs: Sequence[Pair], embed: Embed) -> dict[str, Any]:
         "close": len({frozenset((one.a, one.b)) for one in across if one.cosine >= CLOSE}),
         "within_median": float(np.median(inside)) if inside else 0.0,
         "within_95": float(np.quantile(inside, 0.95)) if inside else 0.0,
-        "within": _histogram(inside, 0.05),
-        "nearest": _histogram([one.cosine for one in apart], 0.05),
+        "within": histogram(inside, 0.05),
+        "nearest": histogram([one.cosine for one in apart], 0.05),
     }
 
 
@@ -223,7 +223,7 @@ def _reason(text: str) -> str:
     return "to" if re.search(r", to [a-z]+", lowered) else "another way"
 
 
-def _rows(values: Iterable[str]) -> Rows:
+def tallied(values: Iterable[str]) -> Rows:
     """Counts, the most first, then by name."""
     return sorted(Counter(values).items(), key=lambda row: (-row[1], row[0]))
 
@@ -234,7 +234,7 @@ def _all(names: Iterable[str], values: Iterable[str]) -> Rows:
     return sorted(((name, counts[name]) for name in names), key=lambda row: (-row[1], row[0]))
 
 
-def _histogram(values: Sequence[float], width: float) -> list[tuple[float, int]]:
+def histogram(values: Sequence[float], width: float) -> list[tuple[float, int]]:
     """(lower edge, how many) of each bar, empty ones between too."""
     if not values:
         return []

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from daydream_motives.training.dataset.pairs import Pair, contrast_sets
 from daydream_motives.training.dataset.pictures import bars
+from daydream_motives.training.pages import templates
 
 _EXAMPLES = 4
 _SHOWN = 20
@@ -18,17 +18,8 @@ _SHOWN = 20
 
 def page(figures: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
     """The page of these figures, with some contrast sets to read."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("daydream_motives.training", "templates"),
-                PackageLoader("daydream_motives.report", "templates"),  # the style sheet
-            ]
-        ),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"count": lambda n: f"{n:,}", "label": lambda s: s.replace("_", " ")}
-    return environment.get_template("dataset.html").render(
+    template = templates().get_template("dataset.html")
+    return template.render(
         f=figures,
         shown=_SHOWN,
         pictures=_pictures(figures),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from daydream_motives.training.judging.texts import is_valid
 
 AS_WRITTEN = "as shipped"  # what `compare` calls the first file
 CHOSEN = "chosen"
+HEAD = ["format", "stored", "MB", "bits/w", "KL", "top-1", "greedy", "valid", "verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +166,18 @@ def _faults(row: Checked, first: Checked, bounds: Bounds) -> list[str]:
     return told
 
 
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """A line of the table, below HEAD."""
+    return [
+        row["format"].replace(AS_WRITTEN, "unquantised"), row["stored"] or "–",
+        f"{row['size'] / 1e6:.1f}", f"{row['bits_per_weight']:.2f}", f"{row['kl']:.4f}",
+        f"{row['top1']:.1%}", f"{row['greedy']:.1%}", f"{row['valid']}/{row['answers']}",
+        row["verdict"],
+    ]  # fmt: skip
+
+
 def as_markdown(rows: Sequence[dict[str, Any]], bounds: dict[str, Any]) -> str:
     """The table of what was measured, and why the bounds are where they are."""
-    head = ["format", "stored", "MB", "bits/w", "KL", "top-1", "greedy", "valid", "verdict"]
-    lines = [head, ["---", "---", *["--:"] * 6, "---"]]
-    for row in rows:
-        lines.append([
-            row["format"].replace(AS_WRITTEN, "unquantised"), row["stored"] or "–",
-            f"{row['size'] / 1e6:.1f}", f"{row['bits_per_weight']:.2f}", f"{row['kl']:.4f}",
-            f"{row['top1']:.1%}", f"{row['greedy']:.1%}", f"{row['valid']}/{row['answers']}",
-            row["verdict"],
-        ])  # fmt: skip
+    lines = [HEAD, ["---", "---", *["--:"] * 6, "---"], *map(cells, rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{table}\n\n{REASONS.format(**bounds)}\n"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from daydream_motives.motives.budget import FIELDS
 from daydream_motives.training.judging.comparing import number, rows, span, verdict
 from daydream_motives.training.judging.metrics import CONTROLS, Metric
+from daydream_motives.training.pages import templates
 
 _PICTURED = ("loss", "unknown_names", "distinct_2", "self_bleu", "twins", "within", "copied",
              "hit_1", "mrr", "contrast", "rank_lift")  # fmt: skip
@@ -17,24 +16,19 @@ _PICTURED = ("loss", "unknown_names", "distinct_2", "self_bleu", "twins", "withi
 
 def page(compared: Mapping[str, Any]) -> str:
     """The page of what `compare` found."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("daydream_motives.training", "templates"),
-                PackageLoader("daydream_motives.report", "templates"),  # the style sheet
-            ]
-        ),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"count": lambda n: f"{n:,}"}
+    return templates().get_template("compare.html").render(variables(compared))
+
+
+def variables(compared: Mapping[str, Any]) -> dict[str, Any]:
+    """What the templates of a comparison read."""
     metrics = rows(dict(compared))
-    return environment.get_template("compare.html").render(
-        c=compared,
-        fields=FIELDS,
-        controls=[name for name in CONTROLS if name in compared["controls"]],
-        rows=[_row(compared, metric) for metric in metrics],
-        pictures=[_picture(compared, metric) for metric in metrics if metric.key in _PICTURED],
-    )
+    return {
+        "c": compared,
+        "fields": FIELDS,
+        "controls": [name for name in CONTROLS if name in compared["controls"]],
+        "rows": [_row(compared, metric) for metric in metrics],
+        "pictures": [_picture(compared, metric) for metric in metrics if metric.key in _PICTURED],
+    }
 
 
 def _row(compared: Mapping[str, Any], metric: Metric) -> dict[str, Any]:

@@ -49,10 +49,26 @@ def markdown(compared: Mapping[str, Any]) -> str:
 
 
 def _document(compared: Mapping[str, Any]) -> Iterator[str]:
-    asked, models = compared["questions"], compared["models"]
+    models = compared["models"]
     names = [_plain(model["model"]["name"]) for model in models]
     yield f"# {', '.join(names)}"
     yield ""
+    yield from figures(compared)
+    yield ""
+    for metric in rows(dict(compared)):
+        yield f"- {metric.title}: {metric.text}"
+    for name, model in zip(names, models, strict=True):
+        for row in model["faults"]:
+            yield f"- {name}: {row['answers']} answers, {_plain(row['fault'])}"
+    yield ""
+    yield "## Answers"
+    yield from _answers(compared)
+
+
+def figures(compared: Mapping[str, Any]) -> Iterator[str]:
+    """How the models were asked, and every figure of each."""
+    asked, models = compared["questions"], compared["models"]
+    names = [_plain(model["model"]["name"]) for model in models]
     yield (
         f"{asked['count']} questions of {asked['scenes']} scenes ({_plain(asked['name'])}). In "
         "brackets the middle 95% of a bootstrap by scene; below it, the difference to the first, "
@@ -68,14 +84,9 @@ def _document(compared: Mapping[str, Any]) -> Iterator[str]:
             for metric in rows(dict(compared))
         ],
     )  # fmt: skip
-    yield ""
-    for metric in rows(dict(compared)):
-        yield f"- {metric.title}: {metric.text}"
-    for name, model in zip(names, models, strict=True):
-        for row in model["faults"]:
-            yield f"- {name}: {row['answers']} answers, {_plain(row['fault'])}"
-    yield ""
-    yield "## Answers"
+
+
+def _answers(compared: Mapping[str, Any]) -> Iterator[str]:
     for example in compared["examples"]:
         yield ""
         yield f"### {_plain(example['fields'][FIELDS[0]])}"

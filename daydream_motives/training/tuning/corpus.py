@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daydream_motives.errors import RunError
 from daydream_motives.training.dataset.build import SCHEMA_VERSION, default_target
@@ -49,9 +50,13 @@ def read_corpus(folder: str = "") -> Corpus:
                 f"{path / names[part]} holds no records",
                 remedy="training needs records in train and in validation; give it more scenes",
             )
+    return Corpus(path, hash_of(manifest), parts)
+
+
+def hash_of(manifest: Mapping[str, Any]) -> str:
+    """What a training calls a dataset, by the dataset's manifest: a hash of all its files."""
     told = {name: entry["sha256"] for name, entry in sorted(manifest["files"].items())}
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    return Corpus(path, digest, parts)
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def render_all(rendering: Rendering, records: list[Record], longest: int) -> list[Rendered]:

@@ -13,8 +13,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from daydream_motives.training.tuning.resources import Recorder
-
 FILE, USE = "log.jsonl", "use"
 _EVERY = 5.0  # seconds between two lines
 
@@ -23,6 +21,8 @@ class Log:
     """The log of one training, gone on with from `step`: rows of steps not kept are dropped."""
 
     def __init__(self, folder: Path, step: int, say: Callable[[str], None]) -> None:
+        from daydream_motives.training.tuning.resources import Recorder  # to read needs no psutil
+
         self.file = folder / FILE
         rows = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
         kept = [row for row in rows if _step_of(row) < step or (_step_of(row) == step and step)]
