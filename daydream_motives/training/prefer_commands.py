@@ -1,0 +1,76 @@
+"""`python -m daydream_motives.training prefer`: an adapter goes on to learn from pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_path = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--from", "start", type=_path, required=True, help="The folder that `train` wrote.")
+@click.option("-o", "--output", type=_path, help="The folder of the adapter; default: FROM-prefer.")
+@click.option("--data", help="The dataset's folder, instead of the recipe's.")
+@click.option("--base", help="Another base: a catalogue's name or a GGUF file.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Another seed.")
+@click.option("--fresh", is_flag=True, help="Begin again; drops what the folder holds of this.")
+def prefer(
+    recipe: str,
+    start: Path,
+    output: Path | None,
+    data: str | None,
+    base: str | None,
+    device: str | None,
+    seed: int | None,
+    fresh: bool,
+) -> None:
+    """Learn to prefer chosen answers to rejected ones, by RECIPE; goes on where it was stopped.
+
+    Exits with 3 where the dataset has no pairs.
+    """
+    from daydream_motives.settings import threads_of_a_command
+    from daydream_motives.training.recipe import find_recipe, read_recipe
+    from daydream_motives.training.tokens import missing
+
+    changes = {"device": device, "seed": seed}
+    given = {key: value for key, value in changes.items() if value is not None}
+    told = read_recipe(find_recipe(recipe)).changed(**given)
+    try:
+        import torch
+
+        from daydream_motives.training.base import open_base
+        from daydream_motives.training.preferring.pairs import read_pairs
+        from daydream_motives.training.preferring.run import open_tuned, run_preference
+        from daydream_motives.training.tuning.corpus import read_corpus
+    except ImportError as exc:
+        raise missing(exc) from exc
+    torch.set_num_threads(threads_of_a_command())
+    tuned = open_tuned(start)
+    corpus = read_corpus(data or told.data.folder)
+    pairs = read_pairs(corpus.folder)
+    found = open_base(base or told.base.model)
+    target = output or start.parent / f"{start.resolve().name}-prefer"
+    try:
+        manifest = run_preference(
+            told, found, corpus, pairs, tuned, target, fresh=fresh, say=_say
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        _say("the same command goes on from the last checkpoint")
+        raise
+    before, best = manifest["losses"][0], manifest["best"]
+    click.echo(
+        f"accuracy on validation pairs {before['accuracy']:.3f} -> {best['accuracy']:.3f}, margin "
+        f"{best['margin']:.3f}, validation loss {before['loss']:.4f} -> {best['loss']:.4f} at step "
+        f"{best['step']}"
+    )
+    if not best["step"]:
+        click.echo("Nothing was better than the beginning, which is kept as it was")
+    click.echo(f"What was learnt is in {target}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
