@@ -1,6 +1,7 @@
 """`python -m daydream_motives.training`: parses, calls, shows.
 
-Exit codes are those of `daydream`: 0 done; 1 other failure; 2 wrong usage; 3 the data is wrong.
+Exit codes are those of `daydream`: 0 done; 1 other failure; 2 wrong usage; 3 the data is wrong;
+7 refused, as it would make things worse.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ _STAGES = {
     "evaluate": "judging_commands",
     "compare": "judging_commands",
     "export": "export_commands",
+    "retrain": "retrain_commands",
     "promote": "promote_commands",
     "rollback": "promote_commands",
+    "export-llamafactory": "llamafactory_commands",
+    "report": "report_commands",
 }
 
 
