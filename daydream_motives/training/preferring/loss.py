@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ def batch_of(questions: Sequence[Question]) -> Batch:
         ids[row, : len(one)] = torch.tensor(one.ids)
         asked = one.starts[0]
         bounds = [0, *one.starts, len(one)]
-        for segment, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for segment, (a, b) in enumerate(pairwise(bounds)):
             segments[row, a:b] = segment
             first = asked if segment else 0
             positions[row, a:b] = torch.arange(first, first + b - a)
