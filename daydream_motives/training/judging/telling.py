@@ -50,7 +50,7 @@ def markdown(compared: Mapping[str, Any]) -> str:
 
 def _document(compared: Mapping[str, Any]) -> Iterator[str]:
     models = compared["models"]
-    names = [_plain(model["model"]["name"]) for model in models]
+    names = [plain(model["model"]["name"]) for model in models]
     yield f"# {', '.join(names)}"
     yield ""
     yield from figures(compared)
@@ -59,7 +59,7 @@ def _document(compared: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {metric.title}: {metric.text}"
     for name, model in zip(names, models, strict=True):
         for row in model["faults"]:
-            yield f"- {name}: {row['answers']} answers, {_plain(row['fault'])}"
+            yield f"- {name}: {row['answers']} answers, {plain(row['fault'])}"
     yield ""
     yield "## Answers"
     yield from _answers(compared)
@@ -68,9 +68,9 @@ def _document(compared: Mapping[str, Any]) -> Iterator[str]:
 def figures(compared: Mapping[str, Any]) -> Iterator[str]:
     """How the models were asked, and every figure of each."""
     asked, models = compared["questions"], compared["models"]
-    names = [_plain(model["model"]["name"]) for model in models]
+    names = [plain(model["model"]["name"]) for model in models]
     yield (
-        f"{asked['count']} questions of {asked['scenes']} scenes ({_plain(asked['name'])}). In "
+        f"{asked['count']} questions of {asked['scenes']} scenes ({plain(asked['name'])}). In "
         "brackets the middle 95% of a bootstrap by scene; below it, the difference to the first, "
         "paired by scene, of shares in percentage points: ▲ better, ▼ worse beyond noise."
     )
@@ -89,21 +89,21 @@ def figures(compared: Mapping[str, Any]) -> Iterator[str]:
 def _answers(compared: Mapping[str, Any]) -> Iterator[str]:
     for example in compared["examples"]:
         yield ""
-        yield f"### {_plain(example['fields'][FIELDS[0]])}"
+        yield f"### {plain(example['fields'][FIELDS[0]])}"
         yield ""
         for field in FIELDS[1:]:
             if text := example["fields"][field]:
-                yield f"> {_plain(text)}"
+                yield f"> {plain(text)}"
                 yield ">"
         yield ""
         for name, purposes, fault in [
             ("right", example["gold"], ""),
             *((a["name"], a["purposes"], a["fault"]) for a in example["answers"]),
         ]:
-            yield f"**{_plain(name)}**{f' ({_plain(fault)})' if fault else ''}"
+            yield f"**{plain(name)}**{f' ({plain(fault)})' if fault else ''}"
             yield ""
             for rank, text in enumerate(purposes, 1):
-                yield f"{rank}. {_plain(text)}"
+                yield f"{rank}. {plain(text)}"
             yield ""
 
 
@@ -126,7 +126,7 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that came from anywhere, so that it stays text."""
     return (
         _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
