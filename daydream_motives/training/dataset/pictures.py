@@ -15,7 +15,7 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 340, 132, 34, 20, 8
 _LABELS = 10  # as many fit below
 _POINTS = 240  # more cannot be told apart
-_NAMES, _HEAD, _ROW, _LETTERS = 128, 34, 15, 20  # of a table of cells
+_NAMES, _HEAD, _ROW, _LETTERS = 128, 34, 15, 18  # of a table of cells
 _SVG = Markup(
     '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-t {}-d">'
     '<title id="{}-t">{}</title><desc id="{}-d">{}</desc>{}</svg>'
@@ -67,11 +67,14 @@ class Curve:
 
     @property
     def known(self) -> list[tuple[float, float]]:
-        """The points that can be drawn: where they are too many, the means of neighbours."""
+        """The points that can be drawn: where they are too many, both ends and means between."""
         found = [(x, y) for x, y in self.points if math.isfinite(x) and math.isfinite(y)]
         size = 1 if self.dots else -(-len(found) // _POINTS) or 1
-        groups = [found[at : at + size] for at in range(0, len(found), size)]
-        return [(fmean(x for x, _ in some), fmean(y for _, y in some)) for some in groups]
+        if size == 1:
+            return found
+        groups = [found[at : at + size] for at in range(1, len(found) - 1, size)]
+        means = [(fmean(x for x, _ in some), fmean(y for _, y in some)) for some in groups]
+        return [found[0], *means, found[-1]]
 
 
 def curves(
@@ -103,15 +106,21 @@ def curves(
     for number, name, known, dots in drawn:
         parts.append(_LINE.format(number, " ".join(",".join(at(*point)) for point in known)))
         for x, y in known if dots or len(known) == 1 else ():
-            parts.append(_POINT.format(number, *at(x, y), f"{name}, {x:,.4g} {along}: {shown(y)}"))
+            parts.append(
+                _POINT.format(number, *at(x, y), f"{name}, {_written(x)} {along}: {shown(y)}")
+            )
         if known:
             told.append(f"{name}: from {shown(known[0][1])} to {shown(known[-1][1])}, least "
                         f"{shown(min(y for _, y in known))}.")  # fmt: skip
     for x, anchor in ((left, "start"), (right, "end")):
-        text = f"{x:,.4g} {along}" if x == right else f"{x:,.4g}"
+        text = f"{_written(x)} {along}" if x == right else f"{_written(x)}"
         parts.append(_TEXT.format(at(x, low)[0], _HEIGHT - 5, anchor, text))
     desc = " ".join(told) or "Nothing."
     return _SVG.format(_WIDTH, _HEIGHT, key, key, key, title, key, desc, Markup("").join(parts))
+
+
+def _written(x: float) -> str:
+    return f"{x:,.0f}" if x >= 100 or x == int(x) else f"{x:.3g}"
 
 
 def cells(

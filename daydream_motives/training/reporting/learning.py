@@ -20,8 +20,9 @@ Row = Mapping[str, Any]
 Rows = Sequence[Row]
 _GIB = 2**30
 _PAUSE = 60.0  # seconds without a word: it was stopped and gone on with
-_NOT_DRAWN = (  # or otherwise
-    "kind", "step", "at", "epoch", "tokens", "seconds", "tokens_per_second", "cpu_percent", "memory",
+_NOT_DRAWN = (  # or elsewhere
+    "kind", "step", "at", "epoch", "tokens", "seconds", "tokens_per_second", "cpu_percent",
+    "memory",
 )  # fmt: skip
 _NAMES = {TRAIN: "Training", PREFER: "Learning from pairs", UNFINISHED: "Training, unfinished"}
 _TITLES = {
@@ -162,6 +163,8 @@ def _drawn(
 
 
 def _short(value: float) -> str:
+    if 0 < abs(value) < 0.01:
+        return f"{value:.0e}".replace("e-0", "e-")
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

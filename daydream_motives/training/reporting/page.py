@@ -27,6 +27,7 @@ from daydream_motives.training.reporting.parts import (
     COMPARE,
     DATASET,
     EXPORT,
+    PROMOTION,
     TRAIN,
     Found,
     Part,
@@ -120,16 +121,12 @@ def decided(found: Found) -> Decision | None:
 
 
 def _decision(found: Found) -> View:
-    told, decision = found.promotion or {}, decided(found)
-    if not told and decision is None:
+    part, decision = found.parts.get(PROMOTION), decided(found)
+    if part is None and decision is None:
         return None
     return {
-        "promoted": told.get("promoted", decision.promoted if decision else None),
-        "why": str(told.get("why") or (decision.why if decision else "")),
-        "acted": bool(told),
-        "rows": decision.rows if decision else (),
-        "margins": MARGINS,
-    }
+        "promotion": part.manifest if part else None, "decision": decision, "margins": MARGINS,
+    }  # fmt: skip
 
 
 def _data(found: Found) -> View:
@@ -212,7 +209,7 @@ def _toml(recipe: Mapping[str, Any]) -> str:
 
 
 _SECTIONS = (
-    Section("decision", "Decision", "promote", _decision),
+    Section("decision", "Decision", PROMOTION, _decision),
     Section("data", "Data", DATASET, _data),
     Section("learning", "Learning", TRAIN, _learning),
     Section("machine", "Machine", TRAIN, _machine),
