@@ -22,7 +22,9 @@ settings.register_profile("explore", max_examples=500, **_COMMON)
 settings.load_profile("fast")
 
 # What needs the extra `training` is left out where it is not installed.
-_WITH_TORCH = ("base", "plan", "prefer", "preflight", "tokens", "train")
+_WITH_TORCH = (
+    "base", "llamafactory", "plan", "prefer", "preflight", "tokens", "train", "tune",
+)  # fmt: skip
 collect_ignore = [] if find_spec("peft") else [f"training/test_{n}.py" for n in _WITH_TORCH]
 REPOSITORY = Path(__file__).parent.parent
 HARBOUR = REPOSITORY / "sim_examples" / "harbour_town"
