@@ -17,6 +17,7 @@ from daydream_motives.training import folder
 from daydream_motives.training.base import open_base
 from daydream_motives.training.dataset.build import default_target
 from daydream_motives.training.folder import lines
+from daydream_motives.training.preferring import loss
 from daydream_motives.training.preferring.loss import (
     Index,
     batch_of,
@@ -170,29 +171,31 @@ def test_what_is_not_too_long_comes_once(school: School) -> None:
     assert questions_of(rendering, given, 150, 1200) == ([], len(given))
 
 
-@pytest.mark.parametrize("at_once", [plain.MOST_LOGITS, 20 * 800])
 def test_answers_in_one_row_are_as_likely_as_each_alone(
-    school: School, at_once: int, monkeypatch: pytest.MonkeyPatch
+    school: School, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daydream_motives.training.preferring.loss.MOST_LOGITS", at_once)
     causal, rendering, given = school
     questions, _ = questions_of(rendering, given, 600, 1200)
-    index, weights = index_of(questions), causal.model.layers[0].self_attn.k_proj.weight
-    found = log_probabilities(causal, batch_of(questions), len(index.sizes))
     records = []
     for one in questions:
-        answers = [(chosen, other) for chosen, other in given if f"{chosen.id}" == one.id]
-        chosen = answers[0][0]
+        chosen = next(chosen for chosen, _ in given if chosen.id == one.id)
         records += [chosen, *(other for first, other in given if first.fields == chosen.fields)]
     rows = [rendering.record(record) for record in records]
+    index, weights = index_of(questions), causal.model.layers[0].self_attn.k_proj.weight
+    assert index.sizes.tolist() == [sum(row.supervised) for row in rows]
+    sign = torch.linspace(-1, 1, len(rows))
     alone = -torch.stack(
         [plain.summed_loss(causal, plain.batch_of([row], packed=False)) for row in rows]
     )
-    assert torch.allclose(found, alone, rtol=1e-4)
-    assert index.sizes.tolist() == [sum(row.supervised) for row in rows]
-    sign = torch.linspace(-1, 1, len(rows))
-    mine, others = (torch.autograd.grad((sign * x).sum(), weights)[0] for x in (found, alone))
-    assert torch.allclose(mine, others, rtol=1e-3, atol=1e-3 * float(others.abs().max()))
+    (expected,) = torch.autograd.grad((sign * alone).sum(), weights)
+    for at_once in (plain.MOST_LOGITS, 300 * causal.config.vocab_size):
+        monkeypatch.setattr(loss, "MOST_LOGITS", at_once)
+        found = log_probabilities(causal, batch_of(questions), len(rows))
+        assert torch.allclose(found, alone, rtol=1e-4)
+        (gradient,) = torch.autograd.grad((sign * found).sum(), weights)
+        assert torch.allclose(
+            gradient, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())
+        )
 
 
 def test_the_loss_is_that_of_the_papers() -> None:
