@@ -18,6 +18,7 @@ from judged import BREAD, NETS, WOOD, asked, by_words, question
 from tiny_school import record, write_dataset
 
 from daydream_motives.training.cli import main
+from daydream_motives.training.dataset.pictures import Curve, cells, curves
 from daydream_motives.training.folder import described, lines, pretty, sha256, write_whole
 from daydream_motives.training.judging.answers import Answer, Answers
 from daydream_motives.training.judging.comparing import compare
@@ -275,6 +276,37 @@ def test_a_log_of_odd_rows_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     assert "&lt;b&gt;" in text
 
 
+def test_a_broken_log_takes_nothing_else_with_it(root: Path) -> None:
+    spoil(root / "tuned" / "log.jsonl", '"loss": 3.0', '"loss": 4.0')
+    text, result = told(root)
+    assert result.stderr.count("log.jsonl is not as it was written") == 1
+    assert "1.2500 at step 6" in text
+    assert "machine" not in _Outline(text).sections
+
+
+def test_a_folder_given_twice_is_told_once(root: Path) -> None:
+    assert run("report", root, root / "tuned", "-o", root / "a.html").exit_code == 0
+    assert find([root, root / "tuned", root]).others == []
+
+
+def test_curves_have_both_ends_and_no_more_points_than_can_be_seen() -> None:
+    known = Curve("x", [(float(i), i % 7) for i in range(5000)]).known
+    assert (known[0], known[-1]) == ((0, 0), (4999, 4999 % 7))
+    assert len(known) < 300
+    assert len(Curve("x", [(1.0, float("nan")), (2.0, 3.0)]).known) == 1
+    drawn = curves([Curve("x", [])], key="k", title="<t>", along="s", shown=str)
+    assert "&lt;t&gt;" in drawn
+    assert "nan" not in drawn
+
+
+def test_cells_are_darker_the_more_they_hold() -> None:
+    drawn = cells(["<a>"], ["b", "c"], {("<a>", "b"): 4}, key="k", title="t", unit="n")
+    assert "opacity:1.00" in drawn
+    assert "opacity:0.06" in drawn
+    assert "&lt;a&gt;, b: 4 n" in drawn
+    assert "<svg" in cells([], [], {}, key="k", title="t", unit="n")
+
+
 def test_an_unfinished_training_is_told_too(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
@@ -327,6 +359,12 @@ def test_the_dataset_of_the_recipe_is_found_elsewhere(root: Path, tmp_path: Path
     assert "data" not in find([root]).parts
     spoil(root / "tuned" / "manifest.json", '"folder": ""', f'"folder": "{tmp_path / "data"}"')
     assert find([root]).parts["dataset"].folder == tmp_path / "data"
+
+
+def test_a_recipe_that_names_no_dataset_is_told_as_it_is(root: Path) -> None:
+    shutil.rmtree(root / "dataset")
+    spoil(root / "tuned" / "manifest.json", '"data": {', '"data": [], "datum": {')
+    assert "data = []" in told(root)[0]
 
 
 def test_another_dataset_is_said_to_be_another(root: Path) -> None:

@@ -99,16 +99,15 @@ def curves(
 
     parts = []
     for value in dict.fromkeys((low, high)):
-        y = at(left, value)[1]
-        parts.append(_RULE.format(_LEFT, _WIDTH - 4, y, y))
-        parts.append(_TEXT.format(_LEFT - 3, float(y) + 4, "end", shown(value)))
+        level = at(left, value)[1]
+        parts.append(_RULE.format(_LEFT, _WIDTH - 4, level, level))
+        parts.append(_TEXT.format(_LEFT - 3, float(level) + 4, "end", shown(value)))
     told = []
     for number, name, known, dots in drawn:
         parts.append(_LINE.format(number, " ".join(",".join(at(*point)) for point in known)))
         for x, y in known if dots or len(known) == 1 else ():
-            parts.append(
-                _POINT.format(number, *at(x, y), f"{name}, {_written(x)} {along}: {shown(y)}")
-            )
+            place = f"{name}, {_written(x)} {along}"
+            parts.append(_POINT.format(number, *at(x, y), f"{place}: {shown(y)}"))
         if known:
             told.append(f"{name}: from {shown(known[0][1])} to {shown(known[-1][1])}, least "
                         f"{shown(min(y for _, y in known))}.")  # fmt: skip

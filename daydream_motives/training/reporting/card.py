@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from daydream_motives.training.dataset.card import fill
 from daydream_motives.training.exporting.verify import as_markdown
 from daydream_motives.training.judging.telling import figures, plain
-from daydream_motives.training.reporting.learning import facts, log_of, peak
-from daydream_motives.training.reporting.page import WRONG, compared, decided, why
-from daydream_motives.training.reporting.parts import COMPARE, EXPORT, TRAIN, Found, Part
+from daydream_motives.training.reporting.learning import Rows, facts, peak
+from daydream_motives.training.reporting.page import WRONG, compared, decided, logs, why
+from daydream_motives.training.reporting.parts import COMPARE, EXPORT, TRAIN, Found
 
 FIGURES = "figures"
+_PEAKS = {"Peak memory": ("memory", "memory_peak"), "Peak memory of the GPU": ("gpu_peak",)}
 
 
 def write_card(path: Path, found: Found) -> list[str]:
@@ -34,16 +36,16 @@ def write_card(path: Path, found: Found) -> list[str]:
 
 
 def _learning(found: Found) -> Iterator[str]:
-    for part in found.learnt:
+    for part, rows in logs(found):
         if part.manifest:
-            yield from _of(part)
+            yield from _of(part.manifest, rows)
 
 
-def _of(part: Part) -> Iterator[str]:
-    m, memory = part.manifest, peak(log_of(part))
+def _of(m: Mapping[str, Any], rows: Rows) -> Iterator[str]:
     told = [("Base", m["base"]["name"]), *facts(m)]
-    if memory:
-        told.append(("Peak memory", f"{memory / 2**30:.2f} GiB"))
+    for what, keys in _PEAKS.items():
+        if most := peak(rows, *keys):
+            told.append((what, f"{most / 2**30:.2f} GiB"))
     yield from (f"- {what}: {plain(text)}" for what, text in told)
     yield ""
     columns = list(dict.fromkeys(key for row in m["losses"] for key in row))

@@ -35,7 +35,7 @@ _TITLES = {
 }
 
 
-def log_of(part: Part) -> list[Row]:
+def log_of(part: Part) -> Rows:
     """Every whole row; raises RunError where the log is not as the manifest says."""
     file = part.folder / FILE
     try:
@@ -146,9 +146,9 @@ def using(part: Part, rows: Rows) -> list[tuple[str, str, list[str], Markup]]:
     ]
 
 
-def peak(rows: Rows, key: str = "memory") -> float | None:
-    """The most bytes that were seen."""
-    found = [_number(row.get(k)) for row in rows for k in (key, f"{key}_peak")]
+def peak(rows: Rows, *keys: str) -> float | None:
+    """The most that was seen under any of these keys."""
+    found = [_number(row.get(key)) for row in rows for key in keys]
     return max((value for value in found if value is not None), default=None)
 
 

@@ -7,7 +7,7 @@ left out, named with its file.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from jinja2 import TemplateError
 from markupsafe import Markup
 
 from daydream_motives.characters.files import parse_json
-from daydream_motives.errors import DaydreamError
+from daydream_motives.errors import DaydreamError, RunError
 from daydream_motives.training.exporting.verify import CHOSEN, HEAD, REASONS, cells
 from daydream_motives.training.folder import read_whole
 from daydream_motives.training.judging.page import variables
 from daydream_motives.training.pages import templates
 from daydream_motives.training.promoting import MARGINS, Decision, decide
-from daydream_motives.training.reporting.learning import learning, log_of, using
+from daydream_motives.training.reporting.learning import Rows, learning, log_of, using
 from daydream_motives.training.reporting.parts import (
     COMPARE,
     DATASET,
@@ -138,12 +138,25 @@ def _data(found: Found) -> View:
     return teaching(part) | {"name": part.name, "other": other}
 
 
+def logs(found: Found) -> Iterator[tuple[Part, Rows]]:
+    """Each training with the rows of its log; none of one that is broken, which is told."""
+    for part in found.learnt:
+        rows: Rows = []
+        try:
+            rows = log_of(part)
+        except RunError as exc:
+            if exc.message not in found.broken:
+                found.broken.append(exc.message)
+        yield part, rows
+
+
 def _learning(found: Found) -> View:
-    return {"every": [learning(p, log_of(p)) for p in found.learnt]} if found.learnt else None
+    every = [learning(part, rows) for part, rows in logs(found)]
+    return {"every": every} if every else None
 
 
 def _machine(found: Found) -> View:
-    every = [(part.name, using(part, log_of(part))) for part in found.learnt]
+    every = [(part.name, using(part, rows)) for part, rows in logs(found)]
     return {"every": every} if any(pictures for _, pictures in every) else None
 
 

@@ -82,11 +82,15 @@ def find(folders: Sequence[Path]) -> Found:
     """Everything beneath these folders; raises RunError where there is nothing to tell."""
     found = Found()
     every: list[Part] = []
+    seen: set[Path] = set()
     for root in folders:
         if not root.is_dir():
             raise RunError(f"{root} is no folder", remedy="give the folder of a run")
         for folder, files in _below(root):
             name = str(Path(root.resolve().name) / folder.relative_to(root))
+            if (real := folder.resolve()) in seen:
+                continue
+            seen.add(real)
             if MANIFEST in files:
                 try:
                     every.append(_part(folder, name))
@@ -158,9 +162,10 @@ def _elsewhere(found: Found) -> Iterator[Part]:
     recipe = found.tuned.manifest.get("recipe") if found.tuned else None
     if not isinstance(recipe, dict):
         return
-    for folder in (Path(str(recipe.get("data", {}).get("folder", ""))), default_target()):
+    data = recipe.get("data")
+    told = data.get("folder") if isinstance(data, dict) else None
+    for folder in (Path(str(told or default_target())).expanduser(), default_target()):
         try:
-            if folder != Path():
-                yield _part(folder, folder.name)
+            yield _part(folder, folder.name)
         except (OSError, RunError):
             continue
