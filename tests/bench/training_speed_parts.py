@@ -39,6 +39,8 @@ def prepare(work: Path) -> None:
     }
     if lacking := [part for part, some in parts.items() if not some]:
         raise SystemExit(f"{corpus.folder} has no record of {' and '.join(lacking)} short enough")
+    longest = max(len(record) for some in parts.values() for record in some)
+    recipe = recipe.changed(max_tokens=longest)
     lengths = [len(record) for record in parts["train"]]
     steps = math.ceil(len(lengths) / wanted["batch"])
     warm = math.ceil(recipe.train.warmup * steps * wanted["epochs"])
@@ -84,17 +86,24 @@ def prepare(work: Path) -> None:
 
 
 def batched(recipe: Recipe, lengths: list[int], steps: int) -> Recipe:
-    """The recipe with batches that make the nearest to so many steps of an epoch, each one pass."""
-    least = recipe.train.max_tokens
-    sizes = range(least, max(least, max(lengths) * -(-len(lengths) // steps)) + 64, 64)
-    tried = [recipe.changed(batch_tokens=size, pass_tokens=0, epochs=1).train for size in sizes]
+    """The recipe with batches that make the nearest to so many steps of an epoch.
+
+    They go through the model in as many passes as the recipe's.
+    """
+    passes = recipe.train.batch_tokens // recipe.train.tokens_of_a_pass
+    least, most = recipe.train.max_tokens, max(lengths) * -(-len(lengths) // steps)
+    tried = [
+        recipe.changed(batch_tokens=passes * room, pass_tokens=room, epochs=1).train
+        for room in range(least, max(least, most // passes) + 64, 32)
+    ]
     best = min(tried, key=lambda train: abs(len(plan_of(train, lengths)) - steps))
-    return recipe.changed(batch_tokens=best.batch_tokens, pass_tokens=0)
+    return recipe.changed(batch_tokens=best.batch_tokens, pass_tokens=best.pass_tokens)
 
 
 def toml(recipe: Recipe) -> str:
-    """The recipe as a file, without what is as it is by default."""
-    sections = recipe.model_dump(mode="json", exclude_defaults=True, exclude={"tune", "preference"})
+    """What `train` needs of the recipe as a file, without what is as it is by default."""
+    kept = {"schema_version", "base", "lora", "train"}
+    sections = recipe.model_dump(mode="json", exclude_defaults=True, include=kept)
     rows = [f"schema_version = {sections.pop('schema_version')}"]
     for name, section in sections.items():
         rows.append(f"[{name}]")

@@ -56,7 +56,7 @@ def trl(plan: dict[str, Any], given: dict[str, Any], records: Dataset, watch: St
         target_modules=lora["targets"] or "all-linear",
     )  # fmt: skip
     trainer = SFTTrainer(
-        model=plan["folder"], args=SFTConfig(**given, **plan["set"]), train_dataset=records,
+        model=plan["folder"], args=SFTConfig(**given), train_dataset=records,
         peft_config=config, callbacks=[watch],
     )  # fmt: skip
     trainer.train()
@@ -73,6 +73,7 @@ def llamafactory(
     DatasetDict({"train": records}).save_to_disk(tokens)
     args = {
         "model_name_or_path": plan["folder"], "tokenized_path": str(tokens), "template": "default",
+        "dataset": "none",  # wanted, but not read where there are tokens
         "stage": "sft", "do_train": True, "finetuning_type": "lora", "lora_rank": lora["rank"],
         "lora_alpha": round(lora["alpha"]), "lora_dropout": lora["dropout"],
         "lora_target": ",".join(lora["targets"]) or "all", "use_dora": lora["dora"],
@@ -97,6 +98,10 @@ def main(kind: str, work: Path, seed: int, out: Path) -> None:
         "seed": seed,
         "save_strategy": "no",
     }
+    if kind == "trl":
+        given |= plan["set"]
+    else:
+        given["bf16"] = True  # as in all of its examples
     watch = Stopwatch()
     {"trl": trl, "llamafactory": llamafactory}[kind](
         plan, given | {"output_dir": str(out)}, Dataset.from_list(records), watch
@@ -104,13 +109,13 @@ def main(kind: str, work: Path, seed: int, out: Path) -> None:
     with safe_open(out / "adapter_model.safetensors", "pt") as adapter:
         shapes = [adapter.get_slice(name).get_shape() for name in adapter.keys()]  # noqa: SIM118
     settings = {key: getattr(watch.settings, key, None) for key in TOLD}
-    weights = {str(p.dtype).removeprefix("torch.") for p in watch.model.base_model.parameters()}
+    weights = {str(p.dtype)[6:] for p in watch.model.parameters() if not p.requires_grad}
     found = {
         "tokens": sum(len(record["input_ids"]) for record in records) * train["epochs"],
         "seconds": watch.seconds,
         "steps": watch.steps,
         "trained_parameters": sum(torch.Size(shape).numel() for shape in shapes),
-        "given": given | (plan["set"] if kind == "trl" else {}),
+        "given": given,
         "stock": {"weights": " and ".join(sorted(weights))}
         | {key: value for key, value in settings.items() if value is not None},
         "versions": {name: version(name) for name in (kind, *PACKAGES[kind == "trl" :])},
