@@ -86,6 +86,7 @@ def run_search(
         gc.collect()  # the model is in rings of references, and the next one needs its memory
         trials.append(done)
         _keep(target, plan, trials)
+        _drop(target, trials)
         say(f"trial {number + 1} {done.state}: " + (done.why or f"loss {done.loss:.4f}"))
     best = best_of(trials)
     if best is None:
@@ -93,6 +94,7 @@ def run_search(
             f"every one of {len(trials)} trials failed; the last: {trials[-1].why}",
             remedy="change what they have in common, or [tune.ranges]; begin again with --fresh",
         )
+    _drop(target, trials)  # where the last one was noted, and then it was killed
     return _write(recipe, base, corpus, target, plan, trials, best, importance(ranges, trials))
 
 
@@ -238,7 +240,7 @@ def _begun(target: Path, plan: str) -> list[Trial]:
 
 
 def _keep(target: Path, plan: str, trials: Sequence[Trial]) -> None:
-    """Note what was tried, and drop what trials other than the best have learnt."""
+    """Note what was tried."""
     try:
         write_atomic(target / FILE, as_text(plan, trials))
     except OSError as exc:
@@ -246,6 +248,10 @@ def _keep(target: Path, plan: str, trials: Sequence[Trial]) -> None:
             f"cannot write {target / FILE}: {exc.strerror or exc}",
             remedy="free some space; the same command goes on",
         ) from exc
+
+
+def _drop(target: Path, trials: Sequence[Trial]) -> None:
+    """Drop what trials other than the best have learnt."""
     best = best_of(trials)
     for trial in trials:
         if trial is not best:
