@@ -182,7 +182,7 @@ def test_one_page_tells_everything(root: Path) -> None:
     assert len(outline.ids) == len(set(outline.ids))
     assert "Missing here" not in text
     assert result.output == f"The report is in {root.parent / 'page.html'}\n"
-    for part in ("Promoted</span> <bdi>better beyond noise", "12 for train", "Occupations × MBTI",
+    for part in ("Promoted</span> <bdi>better beyond noise", "12 for train", "Words of a purpose",
                  "1.2500 at step 6", "Learning rate", "Tokens a second", "Percent of one core",
                  "Memory left", "Hit@1", "overlap", "8.50", "0.0010", "torch 2.13.0",
                  "epochs = 2", "cc" * 32):  # fmt: skip
@@ -327,9 +327,11 @@ def test_pauses_are_left_out_of_the_use_of_the_machine(root: Path) -> None:
 def test_preferences_have_curves_of_their_own(root: Path) -> None:
     rows = [
         {"kind": "evaluation", "step": 0, "loss": 1.2, "preference_loss": 0.69, "accuracy": 0.5},
-        {"kind": "step", "step": 1, "loss": 0.65},
+        {"kind": "step", "step": 1, "loss": 0.65, "tokens": 800, "seconds": 2.0},
         {"kind": "preference", "step": 1, "margin": 0.1, "accuracy": 0.6},
-        {"kind": "evaluation", "step": 1, "loss": 1.2, "preference_loss": 0.6, "accuracy": 0.75},
+        {"kind": "step", "step": 2, "loss": 0.65, "tokens": 1000, "seconds": 4.0},
+        {"kind": "preference", "step": 2, "margin": 0.1, "accuracy": 0.6},
+        {"kind": "evaluation", "step": 2, "loss": 1.2, "preference_loss": 0.6, "accuracy": 0.75},
     ]
     tuned = find([root]).parts["train"]
     dataset = tuned.manifest["dataset"]["sha256"]
@@ -338,7 +340,8 @@ def test_preferences_have_curves_of_their_own(root: Path) -> None:
     found = find([root])
     assert found.tuned is found.parts["prefer"]
     text, _ = told(root)
-    for part in ("Learning from pairs", "Pairs told apart", "Loss of pairs", "Margin"):
+    for part in ("Learning from pairs", "Pairs told apart", "Loss of pairs", "Margin",
+                 "step: from 400 to 100, least 100."):  # fmt: skip
         assert part in text
     write_export(root / "exported", tuned.sha256)  # where it made nothing better
     assert find([root]).tuned == tuned
@@ -402,6 +405,14 @@ def test_curated_data_says_what_was_dropped(root: Path) -> None:
     assert "dropped: 7 &lt;script" in text
     assert "1 of the records come from journals" in text
     assert "generic" in text
+
+
+def test_occupations_stand_against_types_where_these_are_told(tmp_path: Path) -> None:
+    row = json.dumps(record(0)).replace("miller.", "miller. He is exact (ISTJ).")
+    write_dataset(tmp_path / "run", train=f"{row}\n")
+    text, _ = told(tmp_path / "run")
+    assert "Occupations × MBTI" in text
+    assert "miller, ISTJ: 1 records" in text
 
 
 def test_a_broken_record_is_told_by_its_line(tmp_path: Path) -> None:

@@ -111,8 +111,8 @@ def curves(
         if known:
             told.append(f"{name}: from {shown(known[0][1])} to {shown(known[-1][1])}, least "
                         f"{shown(min(y for _, y in known))}.")  # fmt: skip
-    for x, anchor in ((left, "start"), (right, "end")):
-        text = f"{_written(x)} {along}" if x == right else f"{_written(x)}"
+    for x, anchor in {right: "end", left: "start"}.items():
+        text = f"{_written(x)} {along}" if x == right else _written(x)
         parts.append(_TEXT.format(at(x, low)[0], _HEIGHT - 5, anchor, text))
     desc = " ".join(told) or "Nothing."
     return _SVG.format(_WIDTH, _HEIGHT, key, key, key, title, key, desc, Markup("").join(parts))

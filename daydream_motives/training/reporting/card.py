@@ -9,7 +9,7 @@ from typing import Any
 from daydream_motives.training.dataset.card import fill
 from daydream_motives.training.exporting.verify import as_markdown
 from daydream_motives.training.judging.telling import figures, plain
-from daydream_motives.training.reporting.learning import Rows, facts, peak
+from daydream_motives.training.reporting.learning import NAMES, Rows, facts, peak
 from daydream_motives.training.reporting.page import WRONG, compared, decided, logs, why
 from daydream_motives.training.reporting.parts import COMPARE, EXPORT, TRAIN, Found
 
@@ -38,6 +38,8 @@ def write_card(path: Path, found: Found) -> list[str]:
 def _learning(found: Found) -> Iterator[str]:
     for part, rows in logs(found):
         if part.manifest:
+            yield f"**{NAMES[part.stage]}**"
+            yield ""
             yield from _of(part.manifest, rows)
 
 
@@ -54,7 +56,6 @@ def _of(m: Mapping[str, Any], rows: Rows) -> Iterator[str]:
     for row in m["losses"]:
         cells = (f"{v:.4f}" if isinstance(v, float) else plain(str(v)) for v in row.values())
         yield f"| {' | '.join(cells)} |"
-    yield ""
 
 
 def _figures(found: Found) -> Iterator[str]:

@@ -24,7 +24,7 @@ _NOT_DRAWN = (  # or elsewhere
     "kind", "step", "at", "epoch", "tokens", "seconds", "tokens_per_second", "cpu_percent",
     "memory",
 )  # fmt: skip
-_NAMES = {TRAIN: "Training", PREFER: "Learning from pairs", UNFINISHED: "Training, unfinished"}
+NAMES = {TRAIN: "Training", PREFER: "Learning from pairs", UNFINISHED: "Training, unfinished"}
 _TITLES = {
     "loss": ("Loss", "Nats a token: of each step, and of the validation part."),
     "preference_loss": ("Loss of pairs", "Of each step, and of the pairs held out."),
@@ -80,7 +80,7 @@ def learning(part: Part, rows: Rows) -> dict[str, Any]:
     ]
     return {
         "name": part.name,
-        "title": _NAMES[part.stage],
+        "title": NAMES[part.stage],
         "facts": facts(part.manifest) if part.manifest else _so_far(steps),
         "columns": list(dict.fromkeys(key for row in losses for key in row)),
         "losses": [{key: _written(value) for key, value in row.items()} for row in losses],
@@ -174,15 +174,16 @@ def _points(rows: Rows, key: str) -> list[tuple[float, float]]:
 
 def _speeds(steps: Rows) -> list[tuple[float, float]]:
     """Tokens a second of each step; both are summed up in the log."""
-    found = []
-    for before, after in pairwise([{"tokens": 0, "seconds": 0.0}, *steps]):
-        tokens, seconds = (
-            (_number(after.get(key)) or 0) - (_number(before.get(key)) or 0)
-            for key in ("tokens", "seconds")
-        )
-        if tokens > 0 and seconds > 0:
-            found.append((after["step"], tokens / seconds))
-    return found
+    sums = [(0.0, 0.0, 0.0)] + [
+        (row["step"], tokens, seconds)
+        for row in steps
+        if (tokens := _number(row.get("tokens"))) and (seconds := _number(row.get("seconds")))
+    ]
+    return [
+        (step, (tokens - earlier) / (seconds - before))
+        for (_, earlier, before), (step, tokens, seconds) in pairwise(sums)
+        if tokens > earlier and seconds > before
+    ]
 
 
 def _number(value: Any) -> float | None:

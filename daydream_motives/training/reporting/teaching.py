@@ -51,6 +51,8 @@ def teaching(part: Part) -> dict[str, Any]:
          _bars("tokens", histogram(tokens, 25), "records")),
         ("Ages", "By decade of life.", _bars("ages", histogram(ages, 10), "records")),
     ]  # fmt: skip
+    if not types:
+        del pictures[0]
     return {
         "records": len(records),
         "counts": [(s, files[f"{s}.jsonl"].count("\n")) for s in SPLITS],
