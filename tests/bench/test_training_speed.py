@@ -71,6 +71,7 @@ def test_against(school: list[str], other: str) -> None:
         (["--data", "nowhere"], "nowhere does not exist"),
         (["--set", "bf16=maybe"], "no JSON after bf16="),
         (["--records", "0"], "2"),
+        (["--trl", "no/python"], "--trl no/python: No such file"),
     ],
 )
 def test_what_is_wrong_is_told(school: list[str], args: list[str], message: str) -> None:

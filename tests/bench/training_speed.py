@@ -42,7 +42,11 @@ def main(args: Sequence[str] | None = None) -> str:
     pythons = {"ours": sys.executable}
     for name in OTHERS:
         python = getattr(wanted, name)
-        if subprocess.run([python, "-c", FIND, name, "datasets"]).returncode == 0:
+        try:
+            there = subprocess.run([python, "-c", FIND, name, "datasets"]).returncode == 0
+        except OSError as exc:
+            raise SystemExit(f"--{name} {python}: {exc.strerror}") from None
+        if there:
             pythons[name] = python
         else:
             say(f"{python} has no {name} with datasets: left out (give another with --{name})")
