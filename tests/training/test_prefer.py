@@ -24,6 +24,9 @@ from daydream_motives.training.base import open_base
 from daydream_motives.training.cli import main
 from daydream_motives.training.folder import lines
 from daydream_motives.training.preferring import trainer
+from daydream_motives.training.preferring.pairs import questions_of, read_pairs
+from daydream_motives.training.preferring.run import learner_of, open_tuned
+from daydream_motives.training.recipe import read_recipe
 from daydream_motives.training.tokens import Rendering
 from daydream_motives.training.tuning.corpus import read_corpus, render_all
 from daydream_motives.training.tuning.log import Log, read_log
@@ -95,6 +98,20 @@ def preferred(out: Path, args: list[str], *more: object) -> dict[str, Any]:
 
 def adapter(out: Path) -> bytes:
     return (out / ADAPTER).read_bytes()
+
+
+def test_a_rejected_answer_is_as_likely_as_if_it_were_alone(tmp_path: Path) -> None:
+    args = begun(tmp_path)
+    tuned, base = open_tuned(tmp_path / "tuned"), open_base(args[2])
+    recipe = tuned.continued(read_recipe(Path(args[0])))
+    rendering, given = Rendering(base.words()), read_pairs(tmp_path / "data")["validation"]
+    questions, _ = questions_of(rendering, given, 600, 1200)
+    learner = learner_of(tuned, base, recipe, "cpu")
+    found = trainer.ask(learner, questions, recipe.train).view(3, 3)
+    rejected = [batch_of([rendering.record(bad)], packed=False) for _, bad in given]
+    with torch.no_grad(), learner.precision():
+        alone = [-float(summed_loss(learner.causal, batch)) for batch in rejected]
+    assert found[:, 1:].flatten().tolist() == pytest.approx(alone, rel=3e-3)
 
 
 def losses(manifest: dict[str, Any], key: str) -> list[float]:

@@ -99,8 +99,7 @@ def run_preference(
     rendering = Rendering(base.words())
     validation = training.rendered(rendering, recipe, corpus, "validation", say)
     questions = {part: _questions(rendering, recipe, pairs, part, say) for part in SPLITS[:2]}
-    learner = prepare(base, recipe, device)
-    _put(learner, tuned.folder / ADAPTER)
+    learner = learner_of(tuned, base, recipe, device)
     trainer = PreferenceTrainer(
         learner, recipe.train, recipe.preference, questions, validation, target, plan
     )
@@ -132,11 +131,14 @@ def _questions(
     return questions
 
 
-def _put(learner: Learner, file: Path) -> None:
-    """Set the adapter to what a file holds; raises RunError where that is another's."""
+def learner_of(tuned: Tuned, base: Base, recipe: Recipe, device: str) -> Learner:
+    """The base with the adapter of a folder; raises RunError where that is another's."""
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    learner, file = prepare(base, recipe, device), tuned.folder / ADAPTER
+    # Answers share a row by a mask, which an attention made for training may not look at.
+    learner.causal.set_attn_implementation("sdpa")
     state = load_file(file)
     wanted = get_peft_model_state_dict(learner.model)
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in wanted.items()}:
@@ -144,3 +146,4 @@ def _put(learner: Learner, file: Path) -> None:
             f"{file} is not the adapter that its manifest tells of", remedy="train again"
         )
     set_peft_model_state_dict(learner.model, state)
+    return learner
