@@ -137,8 +137,6 @@ def learner_of(tuned: Tuned, base: Base, recipe: Recipe, device: str) -> Learner
     from safetensors.torch import load_file
 
     learner, file = prepare(base, recipe, device), tuned.folder / ADAPTER
-    # Answers share a row by a mask, which an attention made for training may not look at.
-    learner.causal.set_attn_implementation("sdpa")
     state = load_file(file)
     wanted = get_peft_model_state_dict(learner.model)
     if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in wanted.items()}:

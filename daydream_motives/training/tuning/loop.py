@@ -118,9 +118,9 @@ class Trainer:
         done, begun = self.progress, time.monotonic()
         before, saved = done.wall, begun
         self.learner.model.train()
-        if not done.history:
-            self._evaluate(log)  # what the base knows
         try:
+            if not done.history:
+                self._evaluate(log)  # what the base knows
             while done.step < len(self.steps) and not done.over:
                 now = self.steps[done.step]
                 start = time.monotonic()

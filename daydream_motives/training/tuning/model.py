@@ -15,6 +15,7 @@ import torch
 from daydream_motives.errors import RunError
 from daydream_motives.training.base import Base
 from daydream_motives.training.recipe import Method, Recipe
+from daydream_motives.training.tuning.fused import fuse
 
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 TENSORS = "tensors.safetensors"
@@ -109,6 +110,11 @@ def prepare(base: Base, recipe: Recipe, device: str) -> Learner:
             )
         for layer in layers[-train.trained_layers :]:
             layer.float().requires_grad_(True)
+    if method == "lora" and train.dtype == "bfloat16" and device == "cpu":
+        fuse(model, causal)
+    if train.compile:
+        for layer in causal.model.layers:  # one by one: they are alike, and compiled once
+            layer.compile(dynamic=True)
     if train.recompute:
         causal.activation_checkpointing_enable({"use_reentrant": False})
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}

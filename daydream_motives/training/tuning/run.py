@@ -153,7 +153,7 @@ def _shape(base: Base) -> dict[str, Any]:
 def hash_of_plan(recipe: Recipe, base: Base, corpus: Corpus, device: str, *more: Any) -> str:
     """A hash of all that decides what is learnt; `more` is what another stage adds to it."""
     told = recipe.model_dump(mode="json")
-    for key in ("checkpoint_minutes", "gpu_memory", "device"):
+    for key in ("checkpoint_minutes", "gpu_memory", "device", "compile"):
         told["train"].pop(key)
     kept = {key: told[key] for key in ("lora", "train")}
     parts = [kept, base.sha256, corpus.hash, device, method_of(recipe, device), *more]
