@@ -121,7 +121,7 @@ def _slices(work: Work, questions: Questions, shipped: int) -> list[dict[str, An
     slices: list[dict[str, Any]] = []
     start = 0
     wanted = [("shipped", shipped), *((one["from"], one["count"]) for one in earlier)]
-    for name, count in (*wanted, (f"held out by {work.name}", len(questions.items))):
+    for name, count in (*wanted, (f"held out by {work.state['name']}", len(questions.items))):
         items = questions.items[start : start + count]
         start += count
         if items:

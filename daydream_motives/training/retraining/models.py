@@ -20,7 +20,7 @@ from daydream_motives.training.exporting.stage import (
 )
 from daydream_motives.training.exporting.verify import CHOSEN
 from daydream_motives.training.folder import MANIFEST, described, pretty, read_whole, write_whole
-from daydream_motives.training.preferring.pairs import read_pairs
+from daydream_motives.training.preferring.pairs import NoPairs, read_pairs
 from daydream_motives.training.preferring.run import open_tuned, run_preference
 from daydream_motives.training.retraining.room import check_all
 from daydream_motives.training.retraining.work import Order, Work
@@ -31,6 +31,7 @@ from daydream_motives.training.tuning.run import run_training
 
 Tell = Callable[[str], None]
 _GIB = 2**30
+_MOST = 5  # reasons that are told
 _LAST_FORMATS = ("Q8_0", "BF16")  # nearer to the tuned model, where the fastest is too far
 
 
@@ -44,8 +45,9 @@ def preflighted(work: Work, order: Order, base: Base, corpus: Corpus, tell: Tell
         seen = look(order.recipe, base, corpus, work.folder / "tuned", 0)
         refused = seen.refused or check_all(base, seen, work.folder, ModelStore().folder)
         if refused:
+            more = f"; and {len(refused) - _MOST} more" if len(refused) > _MOST else ""
             raise Refused(
-                "preflight: " + "; ".join(one.what for one in refused),
+                f"preflight: {'; '.join(one.what for one in refused[:_MOST])}{more}",
                 remedy="; ".join(dict.fromkeys(one.remedy for one in refused)),
             )
         told = {
@@ -91,7 +93,11 @@ def preferred(
         tell("left out: the recipe has no [preference]")
         return tuned
     target = work.folder / "preferred"
-    pairs = read_pairs(corpus.folder)
+    try:
+        pairs = read_pairs(corpus.folder)
+    except NoPairs as exc:
+        tell(f"left out: {exc.problems[0]}")
+        return tuned
     manifest = run_preference(
         order.recipe, base, corpus, pairs, open_tuned(tuned), target, say=say
     )  # fmt: skip

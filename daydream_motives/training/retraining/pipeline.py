@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daydream_motives.errors import Refused, StoreError
+from daydream_motives.characters.files import write_atomic
+from daydream_motives.errors import Refused, RunError, StoreError
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.training.base import open_base
 from daydream_motives.training.dataset import similarity
 from daydream_motives.training.folder import MANIFEST, read_manifest
+from daydream_motives.training.reporting.page import page
 from daydream_motives.training.retraining import data, judgement, models
 from daydream_motives.training.retraining.judgement import Outcome
-from daydream_motives.training.retraining.work import Order, Work
+from daydream_motives.training.retraining.work import REPORT, Order, Work
 from daydream_motives.training.tuning import checkpoint
 from daydream_motives.training.tuning.corpus import read_corpus
 
@@ -61,8 +63,24 @@ def run(work: Work, order: Order, name: str, voices: Voices, *, serve: bool) -> 
     outcome = judgement.promoted_or_not(
         work, found, export, name, serve=serve, tell=telling("promote")
     )
+    _reported(work, dataset, telling("report"))
     work.keep(finished=True)
     return outcome
+
+
+def _reported(work: Work, dataset: Path, tell: Callable[[str], None]) -> None:
+    """One page of all this; the same folders give the same bytes."""
+    file = work.folder / REPORT
+    text, found = page([work.folder, *([dataset] if work.folder not in dataset.parents else [])])
+    try:
+        write_atomic(file, text)
+    except OSError as exc:
+        raise RunError(
+            f"cannot write {file}: {exc.strerror or exc}", remedy="free some space"
+        ) from exc
+    for line in found.broken:
+        tell(line)
+    tell(f"{file} shows it all")
 
 
 def _check_name(name: str, export: Path) -> None:

@@ -25,11 +25,10 @@ from daydream_motives.training.curate.shipped import hash_of
 from daydream_motives.training.folder import MANIFEST, pretty, read_manifest, sha256
 from daydream_motives.training.recipe import Recipe
 
-STATE = "state.json"
+STATE, REPORT = "state.json", "report.html"
 SCHEMA_VERSION = 1
 FOLDERS = (
     "harvest", "dataset", "preflight", "tuned", "preferred", "exported", "compared", "promotion",
-    "report",
 )  # fmt: skip
 _LOCK = ".lock"
 _FRESH = "choose another folder with -o, or begin again with --fresh"
@@ -102,10 +101,6 @@ class Work:
             ) from exc
 
     @property
-    def name(self) -> str:
-        return self.folder.resolve().name
-
-    @property
     def earlier(self) -> Path | None:
         """The dataset whose frozen questions stay."""
         return Path(self.state["earlier"]) if self.state["earlier"] else None
@@ -157,6 +152,7 @@ def _begun(folder: Path, order: Order, inputs: Mapping[str, Any], *, fresh: bool
     if fresh:
         for name in FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / REPORT).unlink(missing_ok=True)
         (folder / STATE).unlink(missing_ok=True)
     given = _dataset_of(order.earlier) if order.earlier else None
     if (state := read_state(folder)) is not None:
@@ -168,7 +164,8 @@ def _begun(folder: Path, order: Order, inputs: Mapping[str, Any], *, fresh: bool
         return Work(folder, state)
     earlier = given or _before(folder)
     work = Work(folder, {
-        "schema_version": SCHEMA_VERSION, "stage": "retrain", "recipe": order.called,
+        "schema_version": SCHEMA_VERSION, "stage": "retrain",
+        "name": folder.resolve().name, "recipe": order.called,
         "begun": time.time(), "inputs": dict(inputs), "finished": False,
         "earlier": str(earlier) if earlier else None,
     })  # fmt: skip
@@ -185,6 +182,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         if version != SCHEMA_VERSION:
             raise ValueError(f"schema {version}, and this version knows {SCHEMA_VERSION}")
         _ = state["inputs"].keys(), state["begun"] + 0, state["earlier"], state["finished"]
+        _ = state["name"]
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
