@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -197,6 +198,21 @@ def test_an_adapter_of_another_base_is_not_taken(home: Home, tmp_path: Path) -> 
     done = retrain(*args, "-o", copy)
     assert done.exit_code == 6
     assert "tuned holds what was made otherwise (train)" in done.output
+
+
+def test_a_format_that_is_too_far_off_gives_way_to_a_nearer_one(home: Home, tmp_path: Path) -> None:
+    root, args = home
+    copy = tmp_path / "copy"
+    shutil.copytree(root / BETTER, copy)
+    shutil.rmtree(copy / "exported")
+    told = read(copy / "state.json")
+    for formats, said in ((["Q4_0"], "training: export: no file of Q4_0 is within the limits"),
+                          (["Q4_0", "Q8_0"], "export     q8_0.gguf")):  # fmt: skip
+        (copy / "state.json").write_text(json.dumps(told | {"formats": formats}))
+        done = retrain(*args, "-o", copy, "--no-promote")
+        assert said in done.output
+        assert done.exit_code == (0 if len(formats) == 2 else 7)
+    assert "export     no file of Q4_0 is within the limits" in done.output
 
 
 def test_journals_that_have_grown_are_told_of(home: Home) -> None:

@@ -60,6 +60,8 @@ class Order:
         Raises DaydreamError for a base or a dataset that is not there.
         """
         told = self.recipe.model_dump(mode="json")
+        for key in ("checkpoint_minutes", "gpu_memory", "compile"):  # the same is learnt
+            told["train"].pop(key)
         kept = {key: told[key] for key in ("lora", "train", "preference")}
         return {
             "recipe": sha256(json.dumps(kept, sort_keys=True).encode()),
