@@ -213,6 +213,7 @@ def test_a_format_that_is_too_far_off_gives_way_to_a_nearer_one(home: Home, tmp_
         assert said in done.output
         assert done.exit_code == (0 if len(formats) == 2 else 7)
     assert "export     no file of Q4_0 is within the limits" in done.output
+    assert read(copy / "state.json")["formats"] == ["Q8_0"]
 
 
 def test_journals_that_have_grown_are_told_of(home: Home) -> None:
@@ -344,4 +345,5 @@ def test_killed_in_each_stage_it_ends_as_if_nothing_had_been(home: Home, tmp_pat
         assert (work / name).read_bytes() == (whole / name).read_bytes(), name
     for file in (*whole.glob("harvest/*"), *whole.glob("dataset/*.jsonl")):
         assert (work / file.relative_to(whole)).read_bytes() == file.read_bytes(), file
+    assert not list(work.rglob("asked-*"))
     assert promoted(tmp_path / "home" / "models") == "better"

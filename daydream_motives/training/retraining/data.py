@@ -12,7 +12,7 @@ from daydream_motives.modelstore.download import sha256_of
 from daydream_motives.training.curate import assemble
 from daydream_motives.training.curate.shipped import DATASET
 from daydream_motives.training.dataset.build import SCHEMA_VERSION
-from daydream_motives.training.folder import MANIFEST, read_manifest, read_whole
+from daydream_motives.training.folder import MANIFEST, read_whole
 from daydream_motives.training.harvest import gather
 from daydream_motives.training.harvest.journals import files_of
 from daydream_motives.training.harvest.redaction import Redaction, read_names
@@ -93,7 +93,7 @@ def frozen(work: Work, order: Order, dataset: Path, tell: Tell) -> Questions:
     RunError where they are not what they were, or too few to decide anything.
     """
     questions = of_dataset(dataset)
-    shipped = read_manifest(order.data)["files"]["test.jsonl"]["records"]
+    shipped = (order.data / "test.jsonl").read_bytes().count(b"\n")
     slices = _slices(work, questions, shipped)
     told = {"sha256": questions.sha256, "count": len(questions.items), "slices": slices}
     if (before := work.state.get("questions")) is None:

@@ -80,18 +80,18 @@ def compared(
                 f"what came of it is {incumbent.name}, to the byte, which serves already",
                 remedy="give it journals, another seed or another recipe",
             )
-        every, files = [], []
+        every = []
         for name, model, sha in (
             (incumbent.name, incumbent.model, incumbent.sha256),
             (name_of(manifest), str(exported / manifest["file"]), candidate),
         ):
-            files.append(target / f"asked-{sha[:12]}.jsonl")
-            every.append(_asked(model, name, questions, files[-1], say))
+            kept = target / f"asked-{sha[:12]}.jsonl"
+            every.append(_asked(model, name, questions, kept, say))
         embed = similarity.minilm() if order.meaning else None
         found = compare(questions, every, random.Random(_SEED), embed)
         write_comparison(found, every, target)
-        for file in files:
-            file.unlink(missing_ok=True)
+    for kept in target.glob("asked-*.jsonl"):
+        kept.unlink(missing_ok=True)
     before, after = (model["figures"] for model in found["models"])
     figures = [
         f"{key} {before[key]['value']:.3f} -> {after[key]['value']:.3f}"
@@ -155,9 +155,13 @@ def promoted_or_not(
     decision = decide(found, manifest["sha256"], before["sha256"])
     text = decision.as_markdown(called, before["name"])
     card = written_into_card(exported / CARD, text)
-    placed = decision.promoted and serve
+    store = ModelStore()
+    serves = (
+        promoted(store.folder) == called
+        and store.installed(called).sha256 == manifest["sha256"]
+    )  # fmt: skip
+    placed = decision.promoted and (serve or serves)
     if placed:
-        store = ModelStore()
         tuned = before["name"] if store.is_tuned(before["name"]) else None
         place(store, exported, manifest, called, before=tuned, why=decision.why, card=card)
     files = {"decision.md": text}

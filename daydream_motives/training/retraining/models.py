@@ -119,13 +119,15 @@ def exported(work: Work, order: Order, base: Base, tuned: Path, tell: Tell, say:
     target = work.folder / "exported"
     if "formats" not in work.state:
         work.keep(formats=_formats(order, base))
-    why = []
-    for format in work.state["formats"]:
+    while True:
+        format, *others = work.state["formats"]
         try:
             manifest = run_export(tuned, base, target, Wish((format,)), say=say)
         except OutOfBounds as exc:
-            why.append(exc.message)
-            tell(exc.message)
+            if not others:
+                raise Refused(f"export: {exc.message}", remedy=exc.remedy) from exc
+            tell(f"{exc.message}; {others[0]} is tried instead")
+            work.keep(formats=others)
             continue
         row = next(row for row in manifest["measured"] if row["verdict"] == CHOSEN)
         tell(
@@ -135,7 +137,6 @@ def exported(work: Work, order: Order, base: Base, tuned: Path, tell: Tell, say:
         )
         _give_memory_back()
         return target
-    raise Refused(f"export: {why[-1]}", remedy=f"see {target / 'refused.md'}")
 
 
 def _formats(order: Order, base: Base) -> list[str]:

@@ -117,7 +117,10 @@ def choose_folder(root: Path, order: Order, inputs: Mapping[str, Any]) -> Path:
         if match := pattern.fullmatch(path.name):
             found[int(match[1])] = path
     last = max(found)
-    state = read_state(found[last]) if last else None
+    try:
+        state = read_state(found[last]) if last else None
+    except RunError:  # damaged: nothing to go on with
+        state = None
     if state and not state["finished"] and not differing(state["inputs"], inputs):
         return found[last]
     return root / f"{order.called}-{last + 1}"
