@@ -23,7 +23,8 @@ settings.load_profile("fast")
 
 # What needs the extra `training` is left out where it is not installed.
 _WITH_TORCH = (
-    "base", "llamafactory", "plan", "prefer", "preflight", "tokens", "train", "tune",
+    "base", "llamafactory", "plan", "prefer", "preflight", "retrain", "retrain_recipes",
+    "retrain_refuses", "tokens", "train", "tune",
 )  # fmt: skip
 collect_ignore = [] if find_spec("peft") else [f"training/test_{n}.py" for n in _WITH_TORCH]
 REPOSITORY = Path(__file__).parent.parent

@@ -56,13 +56,13 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_little_memory_is_refused_in_numbers(
     args: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "available", lambda *_: 1000)
-    done = retrain(*args)
+    with monkeypatch.context() as patch:
+        patch.setattr(preflight, "available", lambda *_: 1000)
+        done = retrain(*args)
     assert done.exit_code == 7
     assert "preflight: memory: lora takes about 0.0 GiB of 0.0 available" in done.output
     assert "train.pass_tokens" in done.output
     assert not Path("runs/training/school-1/preflight").exists()
-    monkeypatch.undo()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(10))
     monkeypatch.setattr(preflight, "available", lambda *_: 2**40)
     assert "memory: exporting takes" in retrain(*args, "-o", "other").output
