@@ -32,7 +32,7 @@ def prefer(
 
     Exits with 3 where the dataset has no pairs.
     """
-    from daydream_motives.settings import threads_of_a_command
+    from daydream_motives.training.process import settle
     from daydream_motives.training.recipe import find_recipe, read_recipe
     from daydream_motives.training.tokens import missing
 
@@ -40,7 +40,7 @@ def prefer(
     given = {key: value for key, value in changes.items() if value is not None}
     told = read_recipe(find_recipe(recipe)).changed(**given)
     try:
-        import torch
+        settle()
 
         from daydream_motives.training.base import open_base
         from daydream_motives.training.preferring.pairs import read_pairs
@@ -48,7 +48,6 @@ def prefer(
         from daydream_motives.training.tuning.corpus import read_corpus
     except ImportError as exc:
         raise missing(exc) from exc
-    torch.set_num_threads(threads_of_a_command())
     tuned = open_tuned(start)
     corpus = read_corpus(data or told.data.folder)
     pairs = read_pairs(corpus.folder)

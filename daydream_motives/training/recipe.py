@@ -54,8 +54,9 @@ class Train(Strict):
     `evaluate_every` steps (0: each epoch) the loss on the validation part is taken and the best
     weights kept; after `patience` evaluations without a better one it ends (0: never).
     `trained_layers` are the last ones, which `frozen` trains. `recompute` spends time to save the
-    memory of activations. `compile` has torch compile the layers first, which takes a minute or two
-    and a C++ compiler, and saves a third of the time from then on. `gpu_memory` bounds what preflight allows, in GiB (0: all there is).
+    memory of activations. `compile` has torch compile the layers first: it takes a minute or two
+    and a C++ compiler, and saves a third of the time from then on. `gpu_memory` bounds what
+    preflight allows, in GiB (0: all there is).
     """
 
     method: Literal["auto", "lora", "qlora", "full", "frozen"] = "auto"

@@ -67,8 +67,8 @@ def retrain(
     was stopped. Exits with 7, and the reason, where a stage refuses: what serves goes on serving.
     """
     from daydream_motives.errors import Refused
-    from daydream_motives.settings import threads_of_a_command
     from daydream_motives.training.dataset.build import default_target
+    from daydream_motives.training.process import settle
     from daydream_motives.training.recipe import find_recipe, read_recipe
     from daydream_motives.training.tokens import missing
 
@@ -78,14 +78,13 @@ def retrain(
     changes = {"device": device, "seed": seed}
     told = told.changed(**{key: value for key, value in changes.items() if value is not None})
     try:
+        settle()
         import llama_cpp  # noqa: F401 - what judges is lacking better now than after training
-        import torch
 
         from daydream_motives.training.retraining.pipeline import Voices, run
         from daydream_motives.training.retraining.work import Order, choose_folder, opened
     except ImportError as exc:
         raise missing(exc) from exc
-    torch.set_num_threads(threads_of_a_command())
     shipped = Path(told.data.folder).expanduser() if told.data.folder else default_target()
     order = Order(
         file.stem, told, base or told.base.model, data or shipped, journals, names, earlier,

@@ -25,7 +25,7 @@ def train(
     fresh: bool,
 ) -> None:
     """Train by RECIPE, a name of training/recipes or a .toml file; goes on where it was stopped."""
-    from daydream_motives.settings import threads_of_a_command
+    from daydream_motives.training.process import settle
     from daydream_motives.training.recipe import find_recipe, read_recipe
     from daydream_motives.training.tokens import missing
 
@@ -34,14 +34,13 @@ def train(
     given = {key: value for key, value in changes.items() if value is not None}
     told = read_recipe(file).changed(**given)
     try:
-        import torch
+        settle()
 
         from daydream_motives.training.base import open_base
         from daydream_motives.training.tuning.corpus import read_corpus
         from daydream_motives.training.tuning.run import run_training
     except ImportError as exc:
         raise missing(exc) from exc
-    torch.set_num_threads(threads_of_a_command())
     corpus = read_corpus(data or told.data.folder)
     found = open_base(base or told.base.model)
     target = output or Path("runs") / "training" / f"{file.stem}-{told.train.seed}"

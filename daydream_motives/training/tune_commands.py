@@ -31,7 +31,7 @@ def tune(
     The best recipe is best.toml in the folder, for `train`. More trials than a search had go on
     with it.
     """
-    from daydream_motives.settings import threads_of_a_command
+    from daydream_motives.training.process import settle
     from daydream_motives.training.recipe import find_recipe, read_recipe
     from daydream_motives.training.tokens import missing
 
@@ -40,14 +40,13 @@ def tune(
     told = read_recipe(file).changed(**{k: v for k, v in changes.items() if v is not None})
     told = told.with_values({"tune.trials": trials} if trials else {})
     try:
-        import torch
+        settle()
 
         from daydream_motives.training.base import open_base
         from daydream_motives.training.searching.search import BEST, TABLE, run_search
         from daydream_motives.training.tuning.corpus import read_corpus
     except ImportError as exc:
         raise missing(exc) from exc
-    torch.set_num_threads(threads_of_a_command())
     # As `train` shall find them from anywhere.
     named = {"data.folder": str(Path(data).expanduser().resolve())} if data else {}
     told = told.with_values({"base.model": base, **named} if base else named)

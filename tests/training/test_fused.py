@@ -102,3 +102,20 @@ def test_it_is_really_used(school: Any) -> None:
     )
     assert type(out.grad_fn).__name__ == "LoraLinearBackward"
     assert causal.config._attn_implementation == "daydream_causal"
+
+
+@pytest.mark.skipif(not models.compiler(), reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # torch's own, of itself
+def test_compiled_layers_learn_the_same(tmp_path: Path) -> None:
+    args = write_school(tmp_path)
+    base = open_base(args[args.index("--base") + 1])
+    corpus = read_corpus(args[args.index("--data") + 1])
+    records = render_all(Rendering(base.words()), corpus.parts["train"], 600)[:4]
+    recipe = read_recipe(Path(args[0]))
+    loss, found = learnt((recipe, base, records), packed=False)
+    recipe = recipe.changed(compile=True)
+    compiled_loss, compiled = learnt((recipe, base, records), packed=False)
+    assert compiled_loss == pytest.approx(loss, rel=0.005)
+    for name, grad in found.items():
+        alike = torch.cosine_similarity(compiled[name].flatten(), grad.flatten(), dim=0)
+        assert alike > 0.99, name

@@ -30,7 +30,7 @@ from daydream_motives.training.tuning.estimate import (
     trained_size,
 )
 from daydream_motives.training.tuning.loss import batch_of, summed_loss
-from daydream_motives.training.tuning.model import prepare
+from daydream_motives.training.tuning.model import compiler, prepare
 
 
 def run(args: list[str], *more: str, color: bool = False) -> Result:
@@ -224,7 +224,7 @@ def test_activations_are_about_what_is_kept(tmp_path: Path) -> None:
         summed_loss(learner.causal, batch)
     shape = Shape.of(base.config)
     logits = len(batch.targets) * shape.vocabulary * 4
-    expected = batch.tokens * shape.layers * activations_of_a_layer(shape, 2)
+    expected = batch.tokens * shape.layers * activations_of_a_layer(shape, 2, batch.ids.shape[1])
     assert 0.5 < (sum(kept.values()) - logits) / expected < 2.0
 
 
@@ -243,10 +243,12 @@ def test_memory_falls_from_full_to_lora_to_qlora_and_with_recomputing() -> None:
 
 
 SHAPES = {
-    "smollm2-135m": Shape(30, 576, 1536, 576, 192, 49152, tied=True, biased=False),
-    "qwen1.5-0.5b": Shape(24, 1024, 2816, 1024, 1024, 151936, tied=True, biased=True),
-    "qwen1.5-1.8b": Shape(24, 2048, 5504, 2048, 2048, 151936, tied=False, biased=True),
-    "qwen2.5-coder-1.5b": Shape(28, 1536, 8960, 1536, 256, 151936, tied=True, biased=True),
+    "smollm2-135m": Shape(30, 576, 1536, 576, 192, 49152, tied=True, biased=False, heads=9),
+    "qwen1.5-0.5b": Shape(24, 1024, 2816, 1024, 1024, 151936, tied=True, biased=True, heads=16),
+    "qwen1.5-1.8b": Shape(24, 2048, 5504, 2048, 2048, 151936, tied=False, biased=True, heads=16),
+    "qwen2.5-coder-1.5b": Shape(
+        28, 1536, 8960, 1536, 256, 151936, tied=True, biased=True, heads=16
+    ),
 }
 
 
@@ -259,3 +261,26 @@ def test_every_shipped_recipe_fits_its_machine(file: Path) -> None:
     memory = memory_of(shape, told, method, 0.42)
     most = told.train.gpu_memory or 12
     assert memory.total < 0.9 * most * 2**30, memory
+
+
+def test_without_a_compiler_layers_stay_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = write_school(tmp_path, recipe=RECIPE + "compile = true\n")
+    assert "layers are compiled with" in run(args).output
+    monkeypatch.setattr(preflight, "compiler", lambda: None)
+    result = run(args)
+    assert result.exit_code == 0, result.output
+    assert "there is no C++ compiler" in result.output
+
+
+def test_a_compiler_is_found_by_name_or_by_cxx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert compiler() is None
+    (tmp_path / "mine").write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "mine").chmod(0o755)
+    monkeypatch.setenv("CXX", "mine")
+    assert compiler() == str(tmp_path / "mine")

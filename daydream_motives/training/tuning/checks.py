@@ -208,3 +208,16 @@ def check_room(
         f"disk: checkpoints take {checkpoint / _GIB:.2f} GiB of {free / _GIB:.1f} free",
         "free some space or choose another folder" if checkpoint > free else "",
     )
+
+
+def check_compiler(recipe: Recipe, found: str | None) -> Iterator[Finding]:
+    """What is to compile the layers, where the recipe wants that."""
+    if recipe.train.compile:
+        yield (
+            Finding("ok", f"layers are compiled with {found}")
+            if found
+            else Finding(
+                "mind", "layers are not compiled: there is no C++ compiler",
+                "install one, which saves a third of the time, or set train.compile = false",
+            )
+        )  # fmt: skip

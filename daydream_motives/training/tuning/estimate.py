@@ -31,6 +31,7 @@ class Shape:
     vocabulary: int
     tied: bool
     biased: bool
+    heads: int
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
@@ -40,6 +41,7 @@ class Shape:
             config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"],
             heads * size, config["num_key_value_heads"] * size, config["vocab_size"],
             bool(config.get("tie_word_embeddings")), config["model_type"] == "qwen2",
+            heads,
         )  # fmt: skip
 
     @property
@@ -106,8 +108,13 @@ def trained_size(shape: Shape, recipe: Recipe, method: Method) -> int:
     return adapter_size(shape, recipe)
 
 
-def memory_of(shape: Shape, recipe: Recipe, method: Method, learnt: float) -> Memory:
-    """What a method takes; `learnt` is the share of tokens that are supervised."""
+def memory_of(
+    shape: Shape, recipe: Recipe, method: Method, learnt: float, width: int = 0
+) -> Memory:
+    """What a method takes; `learnt` is the share of tokens that are supervised.
+
+    `width` is the longest record's, in tokens, where attention keeps its scores, else 0.
+    """
     train, tokens = recipe.train, recipe.train.tokens_of_a_pass
     kind = _FULL if train.dtype == "float32" else _HALF
     trained = trained_size(shape, recipe, method)
@@ -123,7 +130,7 @@ def memory_of(shape: Shape, recipe: Recipe, method: Method, learnt: float) -> Me
         train.optimizer == "auto" and method == "qlora" and train.device != "cpu"
     )
     deep = min(train.trained_layers, shape.layers) if method == "frozen" else shape.layers
-    layer = activations_of_a_layer(shape, kind)
+    layer = activations_of_a_layer(shape, kind, width)
     if train.recompute:
         activations = tokens * (deep * shape.hidden * kind + layer)
     else:
@@ -137,14 +144,16 @@ def memory_of(shape: Shape, recipe: Recipe, method: Method, learnt: float) -> Me
     )  # fmt: skip
 
 
-def activations_of_a_layer(shape: Shape, kind: int) -> int:
+def activations_of_a_layer(shape: Shape, kind: int, width: int = 0) -> int:
     """Bytes a token leaves in a layer for the way back.
 
     Both norms keep their input in full precision, beside its scaled copies; the linear layers their
-    inputs, which adapters need; attention what it mixes and gives; the gate its parts.
+    inputs, which adapters need; attention what it mixes and gives, and in rows of `width` tokens
+    its scores, where it keeps them; the gate its parts.
     """
     norms = 2 * shape.hidden * (_FULL + 2 * kind)
-    attention = (2 * shape.queries + 2 * shape.keys + shape.hidden) * kind
+    mixed = 2 * shape.queries + 2 * shape.keys + shape.hidden + shape.heads * width
+    attention = mixed * kind
     gate = 4 * shape.inner * kind
     return norms + attention + gate
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -112,7 +114,7 @@ def prepare(base: Base, recipe: Recipe, device: str) -> Learner:
             layer.float().requires_grad_(True)
     if method == "lora" and train.dtype == "bfloat16" and device == "cpu":
         fuse(model, causal)
-    if train.compile:
+    if train.compile and compiler():
         for layer in causal.model.layers:  # one by one: they are alike, and compiled once
             layer.compile(dynamic=True)
     if train.recompute:
@@ -122,6 +124,12 @@ def prepare(base: Base, recipe: Recipe, device: str) -> Learner:
         if parameter.element_size() != _FP32:
             parameter.data = parameter.data.float()
     return Learner(model, causal, method, device, train.dtype, trained)
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch would compile layers with."""
+    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def linear_layers(causal: Any) -> list[str]:

@@ -14,6 +14,7 @@ from daydream_motives.training.recipe import Method, Recipe
 from daydream_motives.training.tokens import FileWords, Rendered, Rendering, runs
 from daydream_motives.training.tuning.checks import (
     Finding,
+    check_compiler,
     check_lengths,
     check_mask,
     check_overlap,
@@ -29,7 +30,7 @@ from daydream_motives.training.tuning.estimate import (
     seconds_of,
     trained_size,
 )
-from daydream_motives.training.tuning.model import device_of, method_of
+from daydream_motives.training.tuning.model import compiler, device_of, method_of
 
 _COMPARED: tuple[Method, ...] = ("full", "lora", "qlora")
 _GIB = 2**30
@@ -74,11 +75,18 @@ def look(recipe: Recipe, base: Base, corpus: Corpus, target: Path, samples: int 
     findings += check_mask(everything, end)
     findings += check_lengths(recipe, base, parts)
     findings += check_overlap(corpus)
+    findings += check_compiler(recipe, compiler())
     train = parts["train"]
     tokens = sum(map(len, train))
     learnt = sum(sum(record.supervised) for record in train) / tokens
     compared = dict.fromkeys((*_COMPARED, method))
-    memory = {name: memory_of(shape, recipe, name, learnt) for name in compared}
+    longest = max((n for n in map(len, train) if n <= recipe.train.max_tokens), default=0)
+    memory = {
+        name: memory_of(
+            shape, recipe, name, learnt, longest if device == "cpu" and name == "lora" else 0
+        )
+        for name in compared
+    }
     trained = trained_size(shape, recipe, method)
     checkpoint = trained * (4 * 4)  # what is learnt, the best of it, and AdamW's two averages
     findings += check_room(memory, method, available(recipe, device), target, checkpoint)
