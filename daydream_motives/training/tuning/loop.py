@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from daydream_motives.errors import RunError
+from daydream_motives.training.process import give_memory_back
 from daydream_motives.training.recipe import Train
 from daydream_motives.training.tokens import Rendered, missing
 from daydream_motives.training.tuning import checkpoint
@@ -23,6 +24,7 @@ from daydream_motives.training.tuning.loss import batch_of, summed_loss
 from daydream_motives.training.tuning.model import Learner
 from daydream_motives.training.tuning.plan import Pass, bucketed, epoch_of
 
+_TIDIED = 8  # steps
 _GO_ON = "the same command goes on from the last checkpoint"
 
 
@@ -129,6 +131,8 @@ class Trainer:
                 done.seconds += time.monotonic() - start
                 done.wall = before + time.monotonic() - begun
                 self._tell(log, now, loss, norm)
+                if done.step % _TIDIED == 0:
+                    give_memory_back()
                 every = self.train.evaluate_every
                 if now.last if not every else done.step % every == 0:
                     self._evaluate(log)
