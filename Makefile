@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
-MODEL := smollm2-135m
+MODEL := motives-135m
 DECISIONS ?= 150
 
 # llama.cpp is compiled for this processor, without its image support. AMX stays off: virtual

@@ -79,11 +79,11 @@ def ines(graph: RelationshipGraph) -> Character:
 
 @pytest.fixture(scope="session")
 def real_model() -> str:
-    """The name of the real 135M model; skips, saying what to do, where it was not pulled."""
+    """The name of the real 135M model, the default of the catalogue; skips, saying what to do, where it was not pulled."""
     from daydream_motives.errors import StoreError
     from daydream_motives.modelstore.store import ModelStore
 
-    name = "smollm2-135m"
+    name = "motives-135m"
     try:
         ModelStore().installed(name)
     except StoreError as exc:

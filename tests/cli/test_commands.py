@@ -268,7 +268,7 @@ def test_without_a_model_instinct_answers_with_one_warning(
     assert document(result)["provenance"]["source"] == "instinct"
     warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(warnings) == 1
-    assert "daydream models pull smollm2-135m" in warnings[0]
+    assert "daydream models pull motives-135m" in warnings[0]
 
 
 def test_the_warning_of_no_model_is_on_stderr_once(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_the_warning_of_no_model_is_on_stderr_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("nonsense", "use one of smollm2-135m"),
+        ("nonsense", "use one of motives-135m"),
         ("none.gguf", "existing GGUF file"),
         ("smollm2-135m", "daydream models pull smollm2-135m"),
     ],
@@ -440,10 +440,10 @@ def test_the_schema_is_json(tmp_path: Path) -> None:
 
 def test_the_models_there_are() -> None:
     rows = document(run("models", "list", "--json"))
-    assert [row["name"] for row in rows if row["default"]] == ["smollm2-135m"]
+    assert [row["name"] for row in rows if row["default"]] == ["motives-135m"]
     assert {row["here"] for row in rows} == {""}
     text = run("models", "list").stdout
-    assert "* smollm2-135m" in text
+    assert "* motives-135m" in text
     assert "not here" in text
 
 

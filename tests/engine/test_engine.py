@@ -66,7 +66,7 @@ def test_no_model_means_instinct_with_one_warning(caplog: pytest.LogCaptureFixtu
     with MotiveEngine() as engine:
         sources = {someone(engine).next_purposes().provenance.source for _ in range(3)}
     assert sources == {"instinct"}
-    assert caplog.text.count("daydream models pull smollm2-135m") == 1
+    assert caplog.text.count("daydream models pull motives-135m") == 1
 
 
 def test_a_closed_engine_still_answers() -> None:
