@@ -44,7 +44,7 @@ def read_state(models: Path) -> State:
         version, current, before = data["schema_version"], data["current"], data["before"]
         if version != SCHEMA_VERSION:
             raise ValueError(f"schema {version}, and this version knows {SCHEMA_VERSION}")
-        if not all(name is None or _is_name(name) for name in (current, *before)):
+        if not all(name is None or is_name(name) for name in (current, *before)):
             raise ValueError("a name that is none")
         return State(current, tuple(before), tuple(data["log"]))
     except (FileNotFoundError, NotADirectoryError):
@@ -98,7 +98,7 @@ def promote(
     `manifest` is the export's. `expected` is the promoted model the decision was made against: an
     incumbent that changed since is an error. Doing it twice is doing it once. Raises StoreError.
     """
-    if not _is_name(name):
+    if not is_name(name):
         raise StoreError(
             f"{name!r} cannot be a model's name",
             remedy="use letters, digits, dots and dashes, with a letter or a digit first",
@@ -205,7 +205,7 @@ def _same(folder: Path, manifest: Mapping[str, Any]) -> bool:
     return bool(found.get("sha256") == manifest["sha256"])
 
 
-def _is_name(name: object) -> bool:
+def is_name(name: object) -> bool:
     """Whether it can be a folder's name on every system."""
     return (
         isinstance(name, str)

@@ -54,7 +54,7 @@ class Decision:
         """As it goes into a model card."""
         asked = self.questions
         lines = [
-            f"{'Promoted' if self.promoted else 'Refused'}: {self.why}.", "",
+            f"{'Fit to be promoted' if self.promoted else 'Refused'}: {self.why}.", "",
             f"{candidate} against {incumbent}, on {asked.get('count')} questions of "
             f"{asked.get('scenes')} scenes (SHA-256 {asked.get('sha256')}).", "",
             "| figure | incumbent | candidate | better by (95%) | margin | verdict |",

@@ -108,11 +108,8 @@ class Preference(Strict):
     sft: Annotated[float, Field(ge=0)] = 1.0
 
 
-_TUNABLE = {
-    "lora": Lora.model_fields,
-    "train": Train.model_fields,
-    "preference": Preference.model_fields,
-}
+# Not those of pairs: the search goes by the loss of `train`.
+_TUNABLE = {"lora": Lora.model_fields, "train": Train.model_fields}
 
 
 class Tune(Strict):
@@ -128,7 +125,7 @@ class Tune(Strict):
             section, _, name = key.partition(".")
             field = _TUNABLE[section].get(name) if section in _TUNABLE else None
             if field is None or field.annotation not in (int, float) or name == "seed":
-                raise ValueError(f"ranges of numbers of lora, train or preference, not of {key!r}")
+                raise ValueError(f"ranges of numbers of lora or train, not of {key!r}")
             if least >= most:
                 raise ValueError(f"a range of {key} that begins below its end")
         return ranges
@@ -150,11 +147,14 @@ class Recipe(Strict):
         return self.with_values({f"train.{key}": value for key, value in train.items()})
 
     def with_values(self, values: Mapping[str, Any]) -> Recipe:
-        """The same with values by keys like "lora.rank"; raises SettingsError as `changed` does."""
-        data = self.model_dump(mode="json")
+        """The same with values by keys like "lora.rank"; raises SettingsError as `changed` does.
+
+        A section that was not told stays so: `retrain` minds that of [preference].
+        """
+        data = self.model_dump(mode="json", exclude_unset=True)
         for key, value in values.items():
             section, _, name = key.partition(".")
-            data[section][name] = value
+            data.setdefault(section, {})[name] = value
         return _checked(data, "the recipe", "")
 
 

@@ -26,6 +26,8 @@ _INTERRUPTED = 130
     type=_path,
     help="Names to take out of journals, one a line; NAME = STAND-IN puts another.",
 )
+@click.option("--game-version", default="", help="For journals that do not say it.")
+@click.option("--world", default="", help="For journals that do not say it.")
 @click.option(
     "-o",
     "--output",
@@ -56,7 +58,8 @@ _INTERRUPTED = 130
 @click.option("--fresh", is_flag=True, help="Begin again; drops all that WORK holds.")
 @click.option("--yes", is_flag=True, help="Do not ask before a long training.")
 def retrain(
-    recipe: str, journals: tuple[Path, ...], names: Path | None, folder: Path | None,
+    recipe: str, journals: tuple[Path, ...], names: Path | None, game_version: str, world: str,
+    folder: Path | None,
     data: Path | None, earlier: Path | None, base: str | None, device: str | None,
     seed: int | None, format: str, name: str, no_promote: bool, no_embeddings: bool, fresh: bool,
     yes: bool,
@@ -88,7 +91,7 @@ def retrain(
     shipped = Path(told.data.folder).expanduser() if told.data.folder else default_target()
     order = Order(
         file.stem, told, base or told.base.model, data or shipped, journals, names, earlier,
-        format, prefers, not no_embeddings,
+        format, prefers, not no_embeddings, game_version, world,
     )  # fmt: skip
     inputs = order.inputs()
     folder = folder or choose_folder(Path("runs") / "training", order, inputs)
@@ -97,7 +100,7 @@ def retrain(
     try:
         with opened(folder, order, inputs, fresh=fresh) as work:
             outcome = run(work, order, name, voices, serve=not no_promote)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         _say(f"stopped; the same command with -o {folder} goes on from here, without --fresh")
         raise SystemExit(_INTERRUPTED) from None
     if not outcome.decision.promoted:

@@ -43,8 +43,12 @@ def train(
         raise missing(exc) from exc
     corpus = read_corpus(data or told.data.folder)
     found = open_base(base or told.base.model)
-    target = output or Path("runs") / "training" / f"{file.stem}-{told.train.seed}"
-    manifest = run_training(told, found, corpus, target, fresh=fresh, say=_say)
+    target = output or Path("runs") / "tuned" / f"{file.stem}-{told.train.seed}"
+    try:
+        manifest = run_training(told, found, corpus, target, fresh=fresh, say=_say)
+    except KeyboardInterrupt:
+        _say(f"the same command goes on in {target} from the last checkpoint, without --fresh")
+        raise
     best, speed = manifest["best"], manifest["tokens"] / max(manifest["seconds"], 0.1)
     click.echo(
         f"validation loss {manifest['losses'][0]['loss']:.4f} -> {best['loss']:.4f} at step "

@@ -47,11 +47,13 @@ def tune(
         from daydream_motives.training.tuning.corpus import read_corpus
     except ImportError as exc:
         raise missing(exc) from exc
-    # As `train` shall find them from anywhere.
-    named = {"data.folder": str(Path(data).expanduser().resolve())} if data else {}
-    told = told.with_values({"base.model": base, **named} if base else named)
+    found = open_base(base or told.base.model)
+    folder, model = data or told.data.folder, base or told.base.model
+    if model != found.name:  # a file: as `train` shall find it from anywhere
+        model = str(Path(model).expanduser().resolve())
+    named = {"data.folder": str(Path(folder).expanduser().resolve())} if folder else {}
+    told = told.with_values({"base.model": model, **named})
     corpus = read_corpus(told.data.folder)
-    found = open_base(told.base.model)
     target = output or Path("runs") / "tuning" / f"{file.stem}-{told.train.seed}"
     try:
         manifest = run_search(told, found, corpus, target, fresh=fresh, say=_say)

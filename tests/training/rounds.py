@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from journals import decision, jsonl
 from tiny import write_gguf
 from tiny_school import RECIPE
 
+from daydream_motives.characters.files import write_atomic
+from daydream_motives.modelstore.download import sha256_of
 from daydream_motives.modelstore.greedy import greedy
 from daydream_motives.modelstore.measure import measure
 from daydream_motives.modelstore.speed import speeds
+from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.training import folder
 from daydream_motives.training.cli import main
 from daydream_motives.training.curate.shipped import data_files
@@ -115,6 +119,20 @@ def school(root: Path, recipe: str = SCHOOL, architecture: str = "llama") -> lis
     base, data = write_gguf(root / "tiny.gguf", architecture), write_data(root / "data")
     given = ["--base", base, "--data", data, "--no-embeddings", "--format", "Q8_0", "--yes"]
     return [str(root / "school.toml"), *map(str, given)]
+
+
+def put_default(gguf: Path) -> str:
+    """This file as the catalogue's default, as if it had been pulled; its name."""
+    store = ModelStore()
+    name = store.catalogue.default
+    place = store.folder / name / "q8_0.gguf"
+    if not place.exists():
+        place.parent.mkdir(parents=True)
+        shutil.copyfile(gguf, place)
+        told = {"file": place.name, "size": place.stat().st_size, "sha256": sha256_of(place),
+                "measured": [{"format": "Q8_0", "verdict": "chosen"}]}  # fmt: skip
+        write_atomic(place.parent / "manifest.json", json.dumps(told))
+    return name
 
 
 def run(*args: object) -> Result:

@@ -263,3 +263,13 @@ def test_again_it_is_the_same_and_other_folders_are_left_alone(tmp_path: Path) -
     result = run("export-llamafactory", *args, "-o", tmp_path / "data")
     assert result.exit_code == 6
     assert "another stage" in result.output
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("all of it")
+    result = run("export-llamafactory", *args, "-o", tmp_path / "mine")
+    assert result.exit_code == 6
+    assert "mine is not empty" in result.output
+    # One that was killed while it wrote is ours.
+    (out / "manifest.json").unlink()
+    (out / ".begun").touch()
+    exported(out, args)
+    assert not (out / ".begun").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -295,7 +296,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     args = begun(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    for name in ("mine", "data", "tuned"):
+    shutil.copytree(tmp_path / "tuned", tmp_path / "unfinished")
+    (tmp_path / "unfinished" / "manifest.json").unlink()
+    torch.save({"stage": "train"}, tmp_path / "unfinished" / "checkpoint.pt")
+    for name in ("mine", "data", "tuned", "unfinished"):
         before = sorted((tmp_path / name).rglob("*"))
         for more in ([], ["--fresh"]):
             assert run("prefer", *args, "-o", tmp_path / name, *more).exit_code == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sysconfig
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -284,3 +285,5 @@ def test_a_compiler_is_found_by_name_or_by_cxx(
     (tmp_path / "mine").chmod(0o755)
     monkeypatch.setenv("CXX", "mine")
     assert compiler() == str(tmp_path / "mine")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    assert compiler() is None  # and there is no Python.h

@@ -87,7 +87,7 @@ def test_a_worse_loss_is_refused_only_beyond_its_margin() -> None:
 def test_the_card_holds_every_figure_and_the_decision() -> None:
     found = judge(answers("old", OLD, 2.0), answers("new", NEW, 1.5))
     text = found.as_markdown("new", "old")
-    assert text.startswith("Promoted: better beyond noise in Loss")
+    assert text.startswith("Fit to be promoted: better beyond noise in Loss")
     for row in found.rows:
         assert f"| {row.metric.title} |" in text
     assert "36 questions of 12 scenes" in text
@@ -196,7 +196,8 @@ def test_promote_and_rollback(ready: Path) -> None:
     store = ModelStore()
     assert store.default() == "better"
     card = (store.folder / "better" / "README.md").read_text()
-    assert card.startswith("# Card of new\n\n## Promotion\n\nPromoted: better beyond noise in Loss")
+    said = "Fit to be promoted: better beyond noise in Loss"
+    assert card.startswith(f"# Card of new\n\n## Promotion\n\n{said}")
     assert run("promote", ready / "new", ready / "for", "--name", "better").output == (
         "better is the default already\n"
     )

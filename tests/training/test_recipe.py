@@ -54,6 +54,7 @@ def test_there_is_a_recipe_for_each_model_and_machine() -> None:
         ("max_tokens = 600", "max_tokens = 2000", 6, "max_tokens of at most a pass"),
         ("max_tokens = 600", "pass_tokens = 1300", 6, "pass_tokens of at most batch_tokens"),
         ("max_tokens = 600", "[tune.ranges]\n'train.sed' = [1, 2]", 12, "not of 'train.sed'"),
+        ("max_tokens = 600", "[tune.ranges]\n'preference.beta' = [1, 2]", 12, "lora or train, not"),
         ("max_tokens = 600", "[tune.ranges]\n'lora.rank' = [8, 8]", 12, "begins below its end"),
     ],
 )  # fmt: skip
@@ -97,6 +98,13 @@ def test_a_range_may_be_searched(tmp_path: Path) -> None:
     text = RECIPE + "[tune.ranges]\n'train.learning_rate' = [1e-5, 1e-3]\n"
     ranges = read_recipe(save(tmp_path, text)).tune.ranges
     assert ranges == {"train.learning_rate": (1e-5, 1e-3)}
+
+
+def test_a_change_tells_no_section_that_was_not_told(tmp_path: Path) -> None:
+    """Else a search's best recipe, and any with another seed, would learn from pairs too."""
+    told = read_recipe(save(tmp_path, RECIPE))
+    assert "preference" not in told.changed(seed=3).model_fields_set
+    assert "preference" in told.with_values({"preference.beta": 0.2}).model_fields_set
 
 
 def test_a_change_is_checked_too(tmp_path: Path) -> None:

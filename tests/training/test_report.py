@@ -459,7 +459,7 @@ def test_the_card_is_filled_between_its_marks(root: Path) -> None:
     told(root, "--card", card)
     once = card.read_text()
     for part in ("- Base: tiny", "- Peak memory: 3.00 GiB", "| 6 | 2 | 1.2500 |", "| Hit@1 |",
-                 "| Q8_0 |", "Promoted: better beyond noise in Loss", "kept"):  # fmt: skip
+                 "| Q8_0 |", "Fit to be promoted: better beyond noise", "kept"):  # fmt: skip
         assert part in once, part
     assert "old\n<!--" not in once
     assert "<script" not in once

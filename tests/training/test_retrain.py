@@ -13,10 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rounds import SCHOOL, measured_here, read, retrain, run, school, write_data, write_journal
+from rounds import (
+    SCHOOL,
+    measured_here,
+    put_default,
+    read,
+    retrain,
+    run,
+    school,
+    write_data,
+    write_journal,
+)
+from tiny_school import write_gguf
 
 from daydream_motives.errors import RunError
 from daydream_motives.modelstore import quantise
+from daydream_motives.modelstore.catalogue import Catalogue
 from daydream_motives.modelstore.promotion import promoted
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.training.cli import main
@@ -27,6 +39,7 @@ from daydream_motives.training.retraining.work import Order, Work
 
 ADAPTER = "adapter_model.safetensors"
 WORSE, BETTER = "worse/school-1", "better/school-1"
+DEFAULT = Catalogue.load().default
 
 
 @contextmanager
@@ -37,6 +50,7 @@ def at_home(root: Path) -> Iterator[None]:
         patch.setenv("DAYDREAM_THREADS", "1")
         patch.setattr(os, "cpu_count", lambda: 1)
         patch.setattr(quantise, "_run", measured_here)
+        put_default(write_gguf(root / "default.gguf"))
         yield
 
 
@@ -81,7 +95,7 @@ def test_each_stage_says_what_it_kept_and_why(rounds: Any) -> None:
     assert "quota 12" in told["curate"]
     assert "14 questions are frozen (12 shipped, 2 held out by school-1)" in told["questions"]
     assert "lora on cpu" in told["preflight"]
-    assert "tiny -> candidate: loss" in told["compare"]
+    assert f"{DEFAULT} -> candidate: loss" in told["compare"]
     assert "promoted: better beyond noise in Loss; better is this machine's default" in rounds[2]
 
 
@@ -97,7 +111,7 @@ def test_each_stage_leaves_a_whole_folder(home: Home) -> None:
     state = read(work / "state.json")
     assert (state["finished"], state["formats"]) == (True, ["Q8_0"])
     told = read(work / "promotion" / "manifest.json")
-    assert told["incumbent"]["name"] == "tiny"
+    assert told["incumbent"]["name"] == DEFAULT
     assert told["questions"] == state["questions"]["sha256"]
     assert "Decision" in (work / "report.html").read_text()
 
@@ -108,7 +122,9 @@ def test_one_made_worse_on_purpose_is_refused_and_the_incumbent_stays(rounds: An
     assert "does not take the place of better: Loss worse by" in said
     assert "better goes on serving" in said
     assert promoted(models) == "better"
-    assert [folder.name for folder in models.iterdir() if folder.is_dir()] == ["better"]
+    assert [
+        folder.name for folder in models.iterdir() if folder.is_dir() and folder.name != DEFAULT
+    ] == ["better"]
     told = read(rounds[0] / WORSE / "promotion" / "manifest.json")
     assert (told["promoted"], told["placed"]) == (False, False)
     assert "Refused: Loss worse" in (rounds[0] / WORSE / "exported" / "README.md").read_text()
@@ -118,7 +134,7 @@ def test_the_better_one_is_rolled_back_and_others_are_judged_anew(home: Home) ->
     root, args = home
     models = ModelStore().folder
     card = (models / "better" / "README.md").read_text()
-    assert "Promoted: better beyond noise in Loss" in card
+    assert "Fit to be promoted: better beyond noise in Loss" in card
     assert run("rollback").exit_code == 0
     assert promoted(models) is None
     # Against the base as it is the worse one is better: only that is asked, all else is there.
@@ -126,10 +142,16 @@ def test_the_better_one_is_rolled_back_and_others_are_judged_anew(home: Home) ->
     write_data(root / "bad" / "data", shuffled=True)
     again = retrain(*bad, "-o", root / WORSE, "--no-promote")
     assert again.output.count("is done already") == 3
-    assert "tiny -> candidate: loss" in again.output
+    assert f"{DEFAULT} -> candidate: loss" in again.output
     assert promoted(models) is None
     assert retrain(*args, "-o", root / BETTER, "--name", "better", "--no-promote").exit_code == 0
     assert promoted(models) is None
+    # A default that was never fetched is not here to be asked, and keeps its place.
+    (models / DEFAULT).rename(models / "away")
+    done = retrain(*args, "-o", root / BETTER, "--name", "better")
+    (models / "away").rename(models / DEFAULT)
+    assert f"after `daydream models pull {DEFAULT}` the same command asks it" in done.output
+    assert (done.exit_code, promoted(models)) == (0, None)
     assert retrain(*args, "-o", root / BETTER, "--name", "better").exit_code == 0
     assert promoted(models) == "better"
 
@@ -176,14 +198,11 @@ def test_questions_that_are_not_what_they_were_are_refused(home: Home, tmp_path:
     assert "not those that this was begun with" in done.output
 
 
-@pytest.mark.parametrize("what", ["tuned", "dataset"])
-def test_what_was_altered_is_not_gone_on_with(home: Home, tmp_path: Path, what: str) -> None:
+def test_what_was_altered_is_not_gone_on_with(home: Home, tmp_path: Path) -> None:
     root, args = home
     copy = tmp_path / "copy"
     shutil.copytree(root / BETTER, copy)
-    shutil.rmtree(copy / "preferred")
-    file = {"tuned": ADAPTER, "dataset": "train.jsonl"}[what]
-    (copy / what / file).write_bytes(b"other")
+    (copy / "dataset" / "train.jsonl").write_bytes(b"other")
     done = retrain(*args, "-o", copy)
     assert done.exit_code == 6
     assert "is not as it was written" in done.output
@@ -263,11 +282,14 @@ def test_what_was_held_out_stays_so_in_the_next_round(home: Home) -> None:
         old, new = (read(f / "state.json")["questions"]["slices"] for f in (before, work.folder))
         assert new[: len(old)] == old
         assert [one["from"] for one in new[2:]] == ["held out by school-2"]
+        # It is gone on with although the first has gone on, or is gone.
+        work.state["earlier"] = str(root / "gone" / "dataset")
+        data.frozen(work, order, dataset, said.append)
     held = [read(f / "manifest.json")["held_out"] for f in (before / "dataset", dataset)]
     assert set(held[0]) <= set(held[1])
     asked = [(f / "test.jsonl").read_bytes() for f in (before / "dataset", dataset)]
     assert asked[1].startswith(asked[0])
-    assert "2 before" in said[-2]
+    assert "2 before" in said[-3]
 
 
 def test_what_was_held_out_is_not_asked_otherwise_later(home: Home, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from daydream_motives.training.cli import main
 from daydream_motives.training.folder import described, lines, write_whole
 from daydream_motives.training.recipe import read_recipe
 from daydream_motives.training.retraining import models, pipeline
+from daydream_motives.training.retraining import work as working
 from daydream_motives.training.retraining.work import Order, choose_folder, opened
 from daydream_motives.training.tuning import checks, loop, preflight
 
@@ -242,6 +244,7 @@ def test_whoever_does_not_agree_to_a_long_training_is_heard(
     said = CliRunner().invoke(main, ["retrain", *without], input="n\n")
     assert said.exit_code == 7
     assert "you did not agree" in said.output
+    assert CliRunner().invoke(main, ["retrain", *without], input="").exit_code == 130  # Ctrl-C
     assert CliRunner().invoke(main, ["retrain", *without], input="y\n").exit_code == 130
     assert retrain(*args).exit_code == 130
 
@@ -257,8 +260,28 @@ def test_folders_are_numbered(tmp_path: Path, args: list[str]) -> None:
     with opened(root / "school-8", order, inputs, fresh=False) as work:
         assert choose_folder(root, order, inputs).name == "school-8"
         assert choose_folder(root, order, {**inputs, "base": "other"}).name == "school-9"
+        # Its journals may be of an earlier round that is gone by now, but of no other.
+        other = replace(order, earlier=tmp_path / "gone")
+        assert choose_folder(root, other, inputs).name == "school-9"
+        work.keep(earlier=str(tmp_path / "gone" / "dataset"))
+        assert choose_folder(root, other, inputs).name == "school-8"
         work.keep(finished=True)
     assert choose_folder(root, order, inputs).name == "school-9"
+    odd = replace(order, called="my[a]")
+    (root / "my[a]-3").mkdir()
+    assert choose_folder(root, odd, inputs).name == "my[a]-4"
+
+
+def test_folders_of_others_are_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs").mkdir()
+
+    def forbidden(path: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for name in ("is_file", "iterdir"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, forbidden)
+            assert working._before(tmp_path / "mine") is None
 
 
 def test_the_format_is_that_which_was_fastest_here(tmp_path: Path, args: list[str]) -> None:

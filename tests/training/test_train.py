@@ -19,12 +19,12 @@ from tiny_school import RECIPE, record, write_dataset, write_gguf, write_school
 
 from daydream_motives.errors import RunError
 from daydream_motives.modelstore.catalogue import Catalogue
-from daydream_motives.training.base import open_base
+from daydream_motives.training.base import Base, open_base
 from daydream_motives.training.cli import main
 from daydream_motives.training.folder import lines
 from daydream_motives.training.recipe import default_folder, read_recipe
 from daydream_motives.training.tokens import Rendering
-from daydream_motives.training.tuning import checkpoint, loop
+from daydream_motives.training.tuning import checkpoint, log, loop, model
 from daydream_motives.training.tuning.corpus import read_corpus, render_all
 from daydream_motives.training.tuning.log import Log, read_log
 from daydream_motives.training.tuning.loss import batch_of, summed_loss
@@ -35,6 +35,12 @@ from daydream_motives.training.tuning.model import load_tuned
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a busy machine is not waited for; equal bits need equal threads, too."""
     monkeypatch.setenv("DAYDREAM_THREADS", "1")
+
+
+class Uncompiled(RuntimeError):
+    """As torch's compilers raise it."""
+
+    __module__ = "torch._inductor.exc"
 
 
 def run(*args: object) -> Result:
@@ -181,6 +187,15 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     result = run("train", *args, "-o", out)
     assert "is done already" in result.output
     assert json.loads((out / "manifest.json").read_text()) == first
+    # A kill may have left the checkpoint, and a bad disk an adapter that is none.
+    learnt = adapter(out)
+    for name in ("checkpoint.pt", "adapter_model.safetensors"):
+        (out / name).write_bytes(b"other")
+        result = run("train", *args, "-o", out)
+        assert result.exit_code == 0, result.output
+        assert not (out / "checkpoint.pt").exists()
+    assert "is not as it was written, and is made again" in result.output
+    assert adapter(out) == learnt
 
 
 def test_another_seed_wants_another_folder_or_a_fresh_start(tmp_path: Path) -> None:
@@ -224,9 +239,9 @@ def test_what_is_kept_is_what_was_measured(tmp_path: Path) -> None:
     manifest = trained(out, args)
     base, corpus = open_base(args[2]), read_corpus(args[4])
     records = render_all(Rendering(base.words()), corpus.parts["validation"], 600)
-    batch, model = batch_of(records, packed=False), load_tuned(base, out, "float32")
+    batch, whole = batch_of(records, packed=False), load_tuned(base, out, "float32")
     with torch.no_grad():
-        loss = float(summed_loss(model, batch)) / len(batch.targets)
+        loss = float(summed_loss(whole, batch)) / len(batch.targets)
     assert loss == pytest.approx(manifest["best"]["loss"], rel=0.02)
     other = open_base(str(write_gguf(tmp_path / "other.gguf", "qwen2", seed=5)))
     with pytest.raises(RunError, match="not from other"):
@@ -239,6 +254,9 @@ def test_what_is_kept_is_what_was_measured(tmp_path: Path) -> None:
         (RuntimeError("CUDA error: device lost\nmore"), "the device failed: CUDA", "goes on"),
         (RuntimeError("can't allocate memory: 9 bytes"), "not enough memory", "train.pass_tokens"),
         (MemoryError(), "not enough memory", "train.recompute"),
+        (RuntimeError(), "the device failed: RuntimeError", "goes on"),
+        (OSError(28, "No space left on device"), "No space left", "free some space"),
+        (Uncompiled("no Python.h\nmore"), "layers cannot be compiled: no", "compile = false"),
         (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory", "qlora"),
     ],
 )
@@ -273,14 +291,49 @@ def test_a_loss_that_is_no_number_ends_it(tmp_path: Path, monkeypatch: pytest.Mo
     assert "lower train.learning_rate" in result.output
 
 
-def test_no_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+def test_what_fails_while_it_loads_is_told_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = spoilt("epochs = 2", "epochs = 2\ncheckpoint_minutes = 0")
+    args, out = write_school(tmp_path, recipe=text), tmp_path / "out"
+    for owner, name in ((Base, "load"), (loop, "optimizer_of"), (torch, "load")):
+        with monkeypatch.context() as patch:
+            if owner is torch:  # what was saved is read again
+                patch.setattr(loop.Trainer, "_tell", stopped)
+                assert run("train", *args, "-o", out).exit_code == 130
+            error = torch.OutOfMemoryError("CUDA out of memory")
+            patch.setattr(owner, name, lambda *_, error=error, **__: raised(error))
+            result = run("train", *args, "-o", out)
+        assert result.exit_code == 6
+        assert "there is not enough memory: CUDA" in result.output
 
-    monkeypatch.setattr(checkpoint, "write_atomic", full)
-    result = run("train", *write_school(tmp_path, recipe=MANY), "-o", tmp_path / "out")
-    assert result.exit_code == 6
-    assert "No space left on device" in result.output
+
+def stopped(trainer: loop.Trainer, *_: object) -> None:
+    if trainer.progress.step == 2:
+        raise KeyboardInterrupt
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+def test_no_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args, out = write_school(tmp_path, recipe=MANY), tmp_path / "out"
+    full = OSError(28, "No space left on device")
+    for module in (log, checkpoint):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "write_atomic", lambda *_: raised(full))
+            result = run("train", *args, "-o", out)
+        assert result.exit_code == 6
+        assert "No space left on device" in result.output
+        assert "the same command goes on" in result.output
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_tell", stopped)
+        said = run("train", *args, "-o", out)
+    assert said.exit_code == 130
+    assert "the same command goes on in" in said.output
+    (out / "log.jsonl").write_bytes(b"\xff cut\n" + (out / "log.jsonl").read_bytes())
+    trained(out, args)
 
 
 @pytest.mark.parametrize(
@@ -346,10 +399,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(default_folder().glob("*.toml")), ids=lambda f: f.stem)
-def test_every_shipped_recipe_trains_a_tiny_model(tmp_path: Path, file: Path) -> None:
+def test_every_shipped_recipe_trains_a_tiny_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path
+) -> None:
     recipe = read_recipe(file)
     architecture = Catalogue.load().entry(recipe.base.model).architecture
     _, *args = write_school(tmp_path, architecture)
+    monkeypatch.setattr(model, "compiler", lambda: None)  # it takes longer than all the rest
     manifest = trained(tmp_path / "out", [str(file), *args], "--device", "cpu")
     losses = [row["loss"] for row in manifest["losses"]]
     assert losses[-1] < losses[0]

@@ -73,6 +73,7 @@ def test_the_best_recipe_trains_to_what_the_search_saw(tmp_path: Path) -> None:
     assert trials[0]["params"] == {"train.learning_rate": 1e-2, "lora.rank": 4}
     assert best["loss"] == min(min(trial["losses"]) for trial in trials)
     assert [p.name for p in (out / "trials").iterdir()] == [f"{best['trial']:03}"]
+    assert "[preference]" not in (out / "best.toml").read_text()  # nor had the recipe it
     result = run("train", out / "best.toml", "-o", tmp_path / "again")
     assert result.exit_code == 0, result.output
     again = json.loads((tmp_path / "again" / "manifest.json").read_text())
@@ -261,7 +262,6 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     ("ranges", "said"),
     [
         ("", "no ranges to search"),
-        ("'preference.beta' = [0.1, 0.2]", "preference.beta does not change the loss"),
         ("'train.learning_rate' = [0.0, 0.2]", "train.learning_rate: found 0.0"),
         ("'lora.dropout' = [0.0, 1.5]", "lora.dropout: found 1.5"),
         ("'lora.rank' = [1.5, 4]", "lora.rank: found 1.5"),

@@ -20,7 +20,14 @@ from daydream_motives.training.recipe import Lora, Recipe
 from daydream_motives.training.tokens import Rendering
 from daydream_motives.training.tuning import run as training
 from daydream_motives.training.tuning.corpus import Corpus
-from daydream_motives.training.tuning.model import ADAPTER, Learner, device_of, prepare
+from daydream_motives.training.tuning.failures import failures
+from daydream_motives.training.tuning.model import (
+    ADAPTER,
+    Learner,
+    check_base,
+    device_of,
+    prepare,
+)
 
 STAGE = "prefer"
 
@@ -66,6 +73,7 @@ def open_tuned(folder: Path) -> Tuned:
     return Tuned(folder, manifest, sha256_of(folder / MANIFEST))
 
 
+@failures()
 def run_preference(
     recipe: Recipe,
     base: Base,
@@ -79,15 +87,10 @@ def run_preference(
 ) -> dict[str, Any]:
     """Learn from pairs, or go on, or find it done; returns the manifest.
 
-    Raises RunError where the folder holds something else or `tuned` is of another base, and as the
-    loop does.
+    Raises RunError where the folder holds something else or `tuned` is of another base, as the loop
+    does, and where memory, the disk or the device fails.
     """
-    if (told := tuned.manifest["base"])["sha256"] != base.sha256:
-        raise RunError(
-            f"{tuned.folder} was tuned from {told['name']} ({told['sha256'][:12]}), "
-            f"not from {base.name} ({base.sha256[:12]})",
-            remedy=f"give --base {told['name']}, as it was then, or train again",
-        )
+    check_base(base, tuned.folder, tuned.manifest)
     if target.resolve() == tuned.folder.resolve():
         raise RunError(f"{target} is what is begun from", remedy="choose another folder with -o")
     recipe = tuned.continued(recipe)

@@ -50,6 +50,8 @@ class PreferenceTrainer(Trainer):
     checkpoint, so that no second model is held or run beside it.
     """
 
+    stage = "prefer"
+
     def __init__(
         self,
         learner: Learner,

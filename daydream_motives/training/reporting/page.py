@@ -6,7 +6,6 @@ left out, named with its file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from daydream_motives.training.reporting.parts import (
     find,
 )
 from daydream_motives.training.reporting.teaching import teaching
+from daydream_motives.training.searching.trials import toml_of
 from daydream_motives.training.tuning.corpus import hash_of
 
 View = Mapping[str, Any] | None
@@ -204,21 +204,9 @@ def _origin(found: Found) -> View:
     return {
         "rows": [(what, str(sha)) for what, sha in rows],
         "versions": tuned.manifest["versions"] if tuned else {},
-        "recipe": _toml(tuned.manifest["recipe"]) if tuned else "",
+        "recipe": "\n".join(toml_of(tuned.manifest["recipe"])) if tuned else "",
         "others": [(part.stage, part.name) for part in (*found.judged, *found.others)],
     }
-
-
-def _toml(recipe: Mapping[str, Any]) -> str:
-    """A recipe as it would be written, values as JSON."""
-    lines: list[str] = []
-    for name, value in recipe.items():
-        if isinstance(value, dict):
-            rows = [f"{key} = {json.dumps(one, ensure_ascii=False)}" for key, one in value.items()]
-            lines += ["", f"[{name}]", *rows]
-        else:
-            lines.append(f"{name} = {json.dumps(value)}")
-    return "\n".join(lines)
 
 
 _SECTIONS = (

@@ -35,7 +35,10 @@ def harvested(work: Work, order: Order, tell: Tell) -> Path | None:
             tell("the journals have grown since; it goes on with what was taken from them then")
     else:
         redaction = Redaction(read_names(order.names) if order.names else ())
-        manifest = gather.write(gather.harvest(order.journals, redaction=redaction), target)
+        found = gather.harvest(
+            order.journals, redaction=redaction, game_version=order.game_version, world=order.world
+        )
+        manifest = gather.write(found, target)
     counts, why = manifest["counts"], manifest["reasons"]
     tell(
         f"{counts['decisions']} decisions of {len(manifest['journals'])} journals: "
@@ -93,12 +96,11 @@ def frozen(work: Work, order: Order, dataset: Path, tell: Tell) -> Questions:
     RunError where they are not what they were, or too few to decide anything.
     """
     questions = of_dataset(dataset)
-    shipped = (order.data / "test.jsonl").read_bytes().count(b"\n")
-    slices = _slices(work, questions, shipped)
-    told = {"sha256": questions.sha256, "count": len(questions.items), "slices": slices}
+    told = {"sha256": questions.sha256, "count": len(questions.items)}
     if (before := work.state.get("questions")) is None:
-        work.keep(questions=told)
-    elif before != told:
+        shipped = (order.data / "test.jsonl").read_bytes().count(b"\n")
+        work.keep(questions={**told, "slices": _slices(work, questions, shipped)})
+    elif {key: before.get(key) for key in told} != told:
         raise RunError(
             f"the frozen questions in {dataset} are not those that this was begun with",
             remedy="choose another folder with -o, or begin again with --fresh",
@@ -109,7 +111,7 @@ def frozen(work: Work, order: Order, dataset: Path, tell: Tell) -> Questions:
             f"the test part of {dataset} has {scenes} scenes, which say nothing of noise",
             remedy=f"give the shipped data {MIN_SCENES} scenes or more in its test part",
         )
-    parts = ", ".join(f"{one['count']} {one['from']}" for one in slices)
+    parts = ", ".join(f"{one['count']} {one['from']}" for one in work.state["questions"]["slices"])
     tell(f"{told['count']} questions are frozen ({parts}), SHA-256 {questions.sha256[:12]}")
     return questions
 

@@ -49,10 +49,8 @@ class Incumbent:
 
 
 def incumbent_of(order: Order) -> Incumbent:
-    """This machine's default; the base as it is, where that default was never fetched.
-
-    Raises StoreError.
-    """
+    """This machine's default; the base as it is, where that default was never fetched, and what
+    comes of that is not put in its place. Raises StoreError."""
     store = ModelStore()
     before = promoted(store.folder)
     name = before or store.catalogue.default
@@ -147,7 +145,8 @@ def promoted_or_not(
 ) -> Outcome:
     """Decide, write it into the model card, and put the candidate in place if it is better.
 
-    Without `serve` nothing is put in place. Raises StoreError where another model has the name.
+    Without `serve` nothing is put in place, nor where the default is not here to be asked. Raises
+    StoreError where another model has the name.
     """
     manifest = read_export(exported)
     called = name or name_of(manifest)
@@ -160,7 +159,9 @@ def promoted_or_not(
         promoted(store.folder) == called
         and store.installed(called).sha256 == manifest["sha256"]
     )  # fmt: skip
-    placed = decision.promoted and (serve or serves)
+    default = promoted(store.folder) or store.catalogue.default
+    asked = serves or (store.folder / default / "manifest.json").exists()
+    placed = decision.promoted and ((serve and asked) or serves)
     if placed:
         tuned = before["name"] if store.is_tuned(before["name"]) else None
         place(store, exported, manifest, called, before=tuned, why=decision.why, card=card)
@@ -175,6 +176,11 @@ def promoted_or_not(
         tell(f"refused: {decision.why}; {before['name']} goes on serving")
     elif placed:
         tell(f"promoted: {decision.why}; {called} is this machine's default")
+    elif serve:
+        tell(
+            f"it would be promoted: {decision.why}; but the default, {default}, is not here to be "
+            f"asked: after `daydream models pull {default}` the same command asks it"
+        )
     else:
         tell(f"it would be promoted: {decision.why}; --no-promote leaves {before['name']}")
     return Outcome(decision, called, before["name"], placed)

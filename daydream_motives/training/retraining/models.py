@@ -22,6 +22,7 @@ from daydream_motives.training.exporting.verify import CHOSEN
 from daydream_motives.training.folder import MANIFEST, described, pretty, read_whole, write_whole
 from daydream_motives.training.preferring.pairs import NoPairs, read_pairs
 from daydream_motives.training.preferring.run import open_tuned, run_preference
+from daydream_motives.training.process import give_memory_back
 from daydream_motives.training.retraining.room import check_all
 from daydream_motives.training.retraining.work import Order, Work
 from daydream_motives.training.tuning.corpus import Corpus
@@ -161,5 +162,6 @@ def _give_memory_back() -> None:
     import torch
 
     gc.collect()
+    give_memory_back()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from daydream_motives.characters.files import write_atomic
 from daydream_motives.errors import Refused, RunError, StoreError
+from daydream_motives.modelstore.promotion import is_name
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.training.base import open_base
 from daydream_motives.training.dataset import similarity
@@ -88,7 +88,7 @@ def _check_name(name: str, export: Path) -> None:
     if not name:
         return
     store = ModelStore()
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}[A-Za-z0-9_-]", name):
+    if not is_name(name):
         raise StoreError(
             f"{name!r} cannot be a model's name", remedy="use letters, digits, dots and dashes"
         )

@@ -11,8 +11,9 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Order:
 
     With `prefers` it learns from pairs, too; without `meaning` no embeddings are made. `names` is a
     file of names to take out of journals, `earlier` a retraining, or a dataset, whose held-out
-    characters stay held out.
+    characters stay held out. `game_version` and `world` are for journals that do not say them.
     """
 
     called: str
@@ -53,6 +54,8 @@ class Order:
     format: str = ""
     prefers: bool = False
     meaning: bool = True
+    game_version: str = ""
+    world: str = ""
 
     def inputs(self) -> dict[str, Any]:
         """All that decides what comes out, by hash; journals by where they are, as they grow.
@@ -72,6 +75,8 @@ class Order:
             "format": self.format,
             "preference": self.prefers,
             "embeddings": self.meaning,
+            "game version": self.game_version or None,
+            "world": self.world or None,
         }
 
 
@@ -113,7 +118,7 @@ def choose_folder(root: Path, order: Order, inputs: Mapping[str, Any]) -> Path:
     next."""
     found = {0: root}
     pattern = re.compile(rf"{re.escape(order.called)}-(\d+)")
-    for path in root.glob(f"{order.called}-*"):
+    for path in root.glob(f"{escape(order.called)}-*"):
         if match := pattern.fullmatch(path.name):
             found[int(match[1])] = path
     last = max(found)
@@ -121,7 +126,7 @@ def choose_folder(root: Path, order: Order, inputs: Mapping[str, Any]) -> Path:
         state = read_state(found[last]) if last else None
     except RunError:  # damaged: nothing to go on with
         state = None
-    if state and not state["finished"] and not differing(state["inputs"], inputs):
+    if state and not state["finished"] and not differing(state, order, inputs):
         return found[last]
     return root / f"{order.called}-{last + 1}"
 
@@ -159,15 +164,11 @@ def _begun(folder: Path, order: Order, inputs: Mapping[str, Any], *, fresh: bool
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / REPORT).unlink(missing_ok=True)
         (folder / STATE).unlink(missing_ok=True)
-    given = _dataset_of(order.earlier) if order.earlier else None
     if (state := read_state(folder)) is not None:
-        odd = differing(state["inputs"], inputs)
-        if given and str(given) != state["earlier"]:
-            odd.append("earlier")
-        if odd:
+        if odd := differing(state, order, inputs):
             raise RunError(f"{folder} is of another {', '.join(odd)}", remedy=_FRESH)
         return Work(folder, state)
-    earlier = given or _before(folder)
+    earlier = _dataset_of(order.earlier) if order.earlier else _before(folder)
     work = Work(folder, {
         "schema_version": SCHEMA_VERSION, "stage": "retrain",
         "name": folder.resolve().name, "recipe": order.called,
@@ -195,22 +196,26 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     return dict(state)
 
 
-def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Which inputs are others than they were."""
-    return [key for key in now if before.get(key) != now[key]]
+def differing(state: Mapping[str, Any], order: Order, inputs: Mapping[str, Any]) -> list[str]:
+    """Which inputs are others than they were; the earlier retraining may be gone by now."""
+    odd = [key for key in inputs if state["inputs"].get(key) != inputs[key]]
+    if (given := order.earlier) and state["earlier"] not in (
+        str(given.resolve()), str((given / "dataset").resolve())
+    ):  # fmt: skip
+        odd.append("earlier")
+    return odd
 
 
 def _before(folder: Path) -> Path | None:
     """The dataset of the last retraining beside this one that curated one."""
     found: list[tuple[float, Path]] = []
-    for path in folder.resolve().parent.iterdir():
-        if path != folder.resolve() and (path / "dataset" / MANIFEST).is_file():
-            try:
-                state = read_state(path)
-            except RunError:
-                continue
-            if state:
-                found.append((state["begun"], path / "dataset"))
+    with suppress(OSError):  # beside it are others' folders, which may not be for us to read
+        for path in folder.resolve().parent.iterdir():
+            with suppress(OSError, RunError):
+                if path == folder.resolve() or not (path / "dataset" / MANIFEST).is_file():
+                    continue
+                if state := read_state(path):
+                    found.append((state["begun"], path / "dataset"))
     return max(found)[1] if found else None
 
 

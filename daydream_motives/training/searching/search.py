@@ -7,8 +7,6 @@ everything that was tried before, so it does not matter in which process that wa
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +19,7 @@ from daydream_motives.characters.files import write_atomic
 from daydream_motives.errors import DaydreamError, RunError, SettingsError
 from daydream_motives.training.base import Base
 from daydream_motives.training.folder import MANIFEST, described, read_manifest, write_whole
+from daydream_motives.training.process import give_memory_back
 from daydream_motives.training.recipe import Recipe
 from daydream_motives.training.searching.telling import EXAMPLE, as_markdown
 from daydream_motives.training.searching.trials import (
@@ -34,8 +33,8 @@ from daydream_motives.training.searching.trials import (
 )
 from daydream_motives.training.tuning.corpus import Corpus
 from daydream_motives.training.tuning.loop import Trainer
-from daydream_motives.training.tuning.model import device_of, method_of
-from daydream_motives.training.tuning.run import run_training
+from daydream_motives.training.tuning.model import device_of
+from daydream_motives.training.tuning.run import hash_of_plan, run_training
 
 STAGE = "tune"
 BEST, TABLE, FOLDER = "best.toml", "trials.md", "trials"
@@ -84,6 +83,7 @@ def run_search(
         say(f"trial {number + 1} of {wanted}: {told}")
         done = _try(recipe, base, corpus, folder, asked, say)
         gc.collect()  # the model is in rings of references, and the next one needs its memory
+        give_memory_back()
         trials.append(done)
         _keep(target, plan, trials)
         _drop(target, trials)
@@ -100,17 +100,12 @@ def run_search(
 
 def distributions(recipe: Recipe) -> dict[str, optuna.distributions.BaseDistribution]:
     """The recipe's ranges as Optuna's; raises SettingsError where there are none, or for one that
-    no recipe can have or that changes nothing of what is measured."""
+    no recipe can have."""
     if not recipe.tune.ranges:
         raise SettingsError("the recipe has no ranges to search", remedy=f"add {EXAMPLE}")
     found: dict[str, optuna.distributions.BaseDistribution] = {}
     for key, (least, most) in recipe.tune.ranges.items():
         section, _, name = key.partition(".")
-        if section == "preference":
-            raise SettingsError(
-                f"{key} does not change the loss of `train`, which the search goes by",
-                remedy=f"take it out of [tune.ranges], which may hold {EXAMPLE}",
-            )
         for end in (least, most):
             recipe.with_values({key: end})
         if isinstance(getattr(getattr(recipe, section), name), int):
@@ -212,15 +207,7 @@ def _try(
 
 def _plan(recipe: Recipe, base: Base, corpus: Corpus) -> str:
     """A hash of all that decides what is tried and what comes of it."""
-    told = recipe.model_dump(mode="json", include={"lora", "train", "tune"})
-    for section, key in (
-        ("train", "checkpoint_minutes"), ("train", "gpu_memory"), ("train", "device"),
-        ("tune", "trials"),
-    ):  # fmt: skip
-        told[section].pop(key)
-    device = device_of(recipe)
-    parts = [told, base.sha256, corpus.hash, device, method_of(recipe, device)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hash_of_plan(recipe, base, corpus, device_of(recipe), recipe.tune.ranges)
 
 
 def _begun(target: Path, plan: str) -> list[Trial]:

@@ -80,12 +80,20 @@ def _trial(number: int, row: dict[str, Any]) -> Trial:
 def as_toml(recipe: Recipe, told: Sequence[str]) -> str:
     """A recipe as TOML with every value in it, so that new defaults change nothing in it.
 
-    `told` are lines of the comment above it.
+    `told` are lines of the comment above it. [preference] is in it only where the recipe has it.
     """
-    lines = [*(f"# {line}" for line in told), f"schema_version = {recipe.schema_version}"]
-    data = recipe.model_dump(mode="json", exclude={"schema_version"})
-    ranges = data["tune"].pop("ranges")
-    for section, values in (*data.items(), ("tune.ranges", ranges)):
-        lines += ["", f"[{section}]"]
-        lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
+    data = recipe.model_dump(mode="json", exclude={"preference"} - recipe.model_fields_set)
+    return "\n".join([*(f"# {line}" for line in told), *toml_of(data)]) + "\n"
+
+
+def toml_of(data: Mapping[str, Any], table: str = "") -> list[str]:
+    """The lines of nested values as TOML."""
+    inner = {key: value for key, value in data.items() if isinstance(value, dict)}
+    lines = [
+        f"{key if key.isidentifier() else json.dumps(key)} = {json.dumps(value)}"
+        for key, value in data.items()
+        if key not in inner
+    ]
+    for key, values in inner.items():
+        lines += ["", f"[{table}{key}]", *toml_of(values, f"{table}{key}.")]
+    return lines

@@ -13,6 +13,7 @@ import torch
 
 from daydream_motives.characters.files import write_atomic
 from daydream_motives.errors import RunError
+from daydream_motives.training.tuning.failures import out_of_memory
 
 FILE = "checkpoint.pt"
 _AGAIN = "begin again with --fresh, which drops what was learnt so far"
@@ -42,6 +43,7 @@ class Progress:
 
 def save(
     folder: Path,
+    stage: str,
     plan: str,
     progress: Progress,
     learnt: dict[str, torch.Tensor],
@@ -55,6 +57,7 @@ def save(
     if torch.cuda.is_available():
         chance["cuda"] = torch.cuda.get_rng_state()
     state = {
+        "stage": stage,
         "plan": plan,
         "progress": {part.name: getattr(progress, part.name) for part in fields(progress)},
         "learnt": learnt,
@@ -92,6 +95,8 @@ def load(
             if torch.cuda.is_available() and "cuda" in chance:
                 torch.cuda.set_rng_state(chance["cuda"])
     except Exception as exc:  # torch raises whatever the damaged bytes lead to
+        if out_of_memory(exc) or "CUDA error" in str(exc):
+            raise  # of the machine, not of the file
         raise RunError(f"{file} is damaged: {type(exc).__name__}: {exc}", remedy=_AGAIN) from exc
     if told != plan:
         raise RunError(
@@ -99,3 +104,12 @@ def load(
             remedy=f"choose another folder with -o, or {_AGAIN}",
         )
     return progress, learnt
+
+
+def stage_of(folder: Path) -> str | None:
+    """The stage that saved in a folder; None where nothing was, or it cannot be read."""
+    try:
+        state = torch.load(folder / FILE, map_location="cpu", weights_only=True)
+        return str(state["stage"])
+    except Exception:  # torch raises whatever the damaged bytes lead to
+        return None

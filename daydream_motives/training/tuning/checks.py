@@ -217,7 +217,8 @@ def check_compiler(recipe: Recipe, found: str | None) -> Iterator[Finding]:
             Finding("ok", f"layers are compiled with {found}")
             if found
             else Finding(
-                "mind", "layers are not compiled: there is no C++ compiler",
-                "install one, which saves a third of the time, or set train.compile = false",
+                "mind", "layers are not compiled: there is no C++ compiler, or no Python.h",
+                "install both (g++ and python3-dev on Debian), which saves a third of the time, "
+                "or set train.compile = false",
             )
         )  # fmt: skip

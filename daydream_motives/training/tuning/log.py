@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from daydream_motives.characters.files import write_atomic
+
 FILE, USE = "log.jsonl", "use"
 _EVERY = 5.0  # seconds between two lines
 
@@ -24,9 +26,9 @@ class Log:
         from daydream_motives.training.tuning.resources import Recorder  # to read needs no psutil
 
         self.file = folder / FILE
-        rows = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
+        rows = _rows(self.file) if self.file.exists() else []
         kept = [row for row in rows if _step_of(row) < step or (_step_of(row) == step and step)]
-        self.file.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
+        write_atomic(self.file, "".join(f"{row}\n" for row in kept))
         self._say, self._said = say, time.monotonic()
         self._curves = _curves(folder / "curves", step)
         self._step, self._lock = step, Lock()
@@ -67,9 +69,13 @@ def left(seconds: float) -> str:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """Every whole row of a log but those of use, which are another number each time."""
-    rows = (folder / FILE).read_text(encoding="utf-8").splitlines()
-    found = [json.loads(row) for row in rows if _step_of(row) >= 0]
+    found = [json.loads(row) for row in _rows(folder / FILE) if _step_of(row) >= 0]
     return [row for row in found if row["kind"] != USE]
+
+
+def _rows(file: Path) -> list[str]:
+    """The lines of a log, whatever a bad disk has made of some."""
+    return file.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _step_of(row: str) -> int:

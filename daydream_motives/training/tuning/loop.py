@@ -25,7 +25,6 @@ from daydream_motives.training.tuning.model import Learner
 from daydream_motives.training.tuning.plan import Pass, bucketed, epoch_of
 
 _TIDIED = 8  # steps
-_GO_ON = "the same command goes on from the last checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,8 @@ def evaluate(learner: Learner, records: Sequence[Rendered], train: Train) -> flo
 class Trainer:
     """One training, from where it was left."""
 
+    stage = "train"
+
     def __init__(
         self,
         learner: Learner,
@@ -115,40 +116,33 @@ class Trainer:
     def run(self, log: Log) -> Progress:
         """Learn until the plan is done, or validation has not improved for too long.
 
-        Raises RunError where the loss is no longer a number, memory ends or the device fails.
+        Raises RunError where the loss is no longer a number.
         """
         done, begun = self.progress, time.monotonic()
         before, saved = done.wall, begun
         self.learner.model.train()
-        try:
-            if not done.history:
-                self._evaluate(log)  # what the base knows
-            while done.step < len(self.steps) and not done.over:
-                now = self.steps[done.step]
-                start = time.monotonic()
-                loss, norm = self._step(now)
-                done.step += 1
-                done.seconds += time.monotonic() - start
-                done.wall = before + time.monotonic() - begun
-                self._tell(log, now, loss, norm)
-                if done.step % _TIDIED == 0:
-                    give_memory_back()
-                every = self.train.evaluate_every
-                if now.last if not every else done.step % every == 0:
-                    self._evaluate(log)
-                if time.monotonic() - saved >= self.train.checkpoint_minutes * 60:
-                    self._save()
-                    saved = time.monotonic()
-            if not done.over and done.history[-1]["step"] != done.step:
+        if not done.history:
+            self._evaluate(log)  # what the base knows
+        while done.step < len(self.steps) and not done.over:
+            now = self.steps[done.step]
+            start = time.monotonic()
+            loss, norm = self._step(now)
+            done.step += 1
+            done.seconds += time.monotonic() - start
+            done.wall = before + time.monotonic() - begun
+            self._tell(log, now, loss, norm)
+            if done.step % _TIDIED == 0:
+                give_memory_back()
+            every = self.train.evaluate_every
+            if now.last if not every else done.step % every == 0:
                 self._evaluate(log)
-            done.over = True
-            self._save()
-        except (torch.OutOfMemoryError, MemoryError) as exc:
-            raise _no_memory(exc) from exc
-        except RuntimeError as exc:
-            if "allocate" in str(exc):
-                raise _no_memory(exc) from exc
-            raise RunError(f"the device failed: {str(exc).splitlines()[0]}", remedy=_GO_ON) from exc
+            if time.monotonic() - saved >= self.train.checkpoint_minutes * 60:
+                self._save()
+                saved = time.monotonic()
+        if not done.over and done.history[-1]["step"] != done.step:
+            self._evaluate(log)
+        done.over = True
+        self._save()
         return done
 
     def _step(self, now: Step) -> tuple[float, float]:
@@ -216,11 +210,4 @@ class Trainer:
 
     def _save(self) -> None:
         learnt = self.learner.state()
-        checkpoint.save(self.folder, self.plan, self.progress, learnt, self.optimizer)
-
-
-def _no_memory(exc: BaseException) -> RunError:
-    return RunError(
-        f"there is not enough memory: {str(exc).splitlines()[0] if str(exc) else 'none left'}",
-        remedy="lower train.pass_tokens, set train.recompute = true, or train by qlora",
-    )
+        checkpoint.save(self.folder, self.stage, self.plan, self.progress, learnt, self.optimizer)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,10 @@ def prepare(base: Base, recipe: Recipe, device: str) -> Learner:
 
 
 def compiler() -> str | None:
-    """The C++ compiler that torch would compile layers with."""
+    """The C++ compiler that torch would compile layers with; None where it, or what it needs of
+    Python, is missing."""
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        return None
     names = (os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl")
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
@@ -190,6 +194,16 @@ def _listed(value: Any) -> Any:
     return sorted(value) if isinstance(value, set) else str(value)
 
 
+def check_base(base: Base, folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise RunError where what lies in a folder was not tuned from this base."""
+    if (told := manifest["base"])["sha256"] != base.sha256:
+        raise RunError(
+            f"{folder} was tuned from {told['name']} ({told['sha256'][:12]}), "
+            f"not from {base.name} ({base.sha256[:12]})",
+            remedy=f"give --base {told['name']}, as it was then, or train again",
+        )
+
+
 def load_tuned(base: Base, folder: Path, dtype: str = "bfloat16") -> Any:
     """The base with what was learnt, merged into it, for whoever measures or exports it.
 
@@ -197,13 +211,7 @@ def load_tuned(base: Base, folder: Path, dtype: str = "bfloat16") -> Any:
     """
     from safetensors.torch import load_file
 
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    if (told := manifest["base"])["sha256"] != base.sha256:
-        raise RunError(
-            f"{folder} was tuned from {told['name']} ({told['sha256'][:12]}), "
-            f"not from {base.name} ({base.sha256[:12]})",
-            remedy=f"give {told['name']}, as it was then, or train again",
-        )
+    check_base(base, folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     model = base.load("float32")
     if (folder / TENSORS).exists():
         model.load_state_dict(load_file(folder / TENSORS), strict=False)

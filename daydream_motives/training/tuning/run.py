@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from daydream_motives.training.tokens import Rendered, Rendering
 from daydream_motives.training.tuning import checkpoint
 from daydream_motives.training.tuning.checkpoint import Progress
 from daydream_motives.training.tuning.corpus import Corpus, render_all
+from daydream_motives.training.tuning.failures import failures
 from daydream_motives.training.tuning.log import FILE as LOG
 from daydream_motives.training.tuning.log import Log
 from daydream_motives.training.tuning.loop import Trainer
@@ -41,6 +42,7 @@ _OURS = (checkpoint.FILE, ADAPTER, CONFIG, TENSORS, LOG)
 _PACKAGES = ("daydream-motives", "torch", "transformers", "peft", "bitsandbytes")
 
 
+@failures()
 def run_training(
     recipe: Recipe,
     base: Base,
@@ -54,7 +56,8 @@ def run_training(
     """Train, or go on, or find it done; returns the manifest.
 
     `watch` is called after each evaluation, and ends the training by raising what it likes.
-    Raises RunError where the folder holds something else, and as the loop does.
+    Raises RunError where the folder holds something else, as the loop does, and where memory, the
+    disk or the device fails.
     """
     device = device_of(recipe)
     plan = hash_of_plan(recipe, base, corpus, device)
@@ -95,14 +98,25 @@ def done_already(
         _clear(target, stage)
     elif (target / MANIFEST).exists():
         manifest = read_manifest(target)
-        if manifest.get("plan") == plan:
+        if manifest.get("plan") != plan:
+            raise RunError(
+                f"{target} holds what was made otherwise ({manifest.get('stage', 'a dataset')})",
+                remedy="choose another folder with -o, or begin again with --fresh",
+            )
+        if all(_is_as_written(target / name, told) for name, told in manifest["files"].items()):
+            (target / checkpoint.FILE).unlink(missing_ok=True)  # where a kill has left it
             say(f"{target} is done already")
             return manifest
-        raise RunError(
-            f"{target} holds what was made otherwise ({manifest.get('stage', 'a dataset')})",
-            remedy="choose another folder with -o, or begin again with --fresh",
-        )
+        say(f"{target} is not as it was written, and is made again")
+        _clear(target, stage)
     return None
+
+
+def _is_as_written(file: Path, told: Mapping[str, Any]) -> bool:
+    try:
+        return sha256(file.read_bytes()) == told["sha256"]
+    except FileNotFoundError:
+        return False
 
 
 def learn(
@@ -185,12 +199,15 @@ def _folder(target: Path) -> None:
 
 def _clear(target: Path, stage: str) -> None:
     """Drop what an earlier run of the stage left; never anything else."""
-    if (target / MANIFEST).exists():
-        manifest = read_manifest(target)
-        if manifest.get("stage") != stage:
-            raise RunError(
-                f"{target} holds what another stage wrote", remedy="choose another folder with -o"
-            )
+    if whole := (target / MANIFEST).exists():
+        left_by = read_manifest(target).get("stage")
+    else:
+        left_by = checkpoint.stage_of(target) or stage
+    if left_by != stage:
+        raise RunError(
+            f"{target} holds what another stage wrote", remedy="choose another folder with -o"
+        )
+    if whole:
         (target / MANIFEST).unlink()
     elif not (target / LOG).exists():
         return
