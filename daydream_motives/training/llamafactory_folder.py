@@ -20,7 +20,14 @@ from daydream_motives.errors import RunError
 from daydream_motives.motives.prompt import Piece, answer_pieces, encode, prompt_pieces
 from daydream_motives.training.base import Base
 from daydream_motives.training.dataset.sharegpt import Record
-from daydream_motives.training.folder import MANIFEST, described, lines, pretty, write_whole
+from daydream_motives.training.folder import (
+    MANIFEST,
+    described,
+    lines,
+    pretty,
+    read_manifest,
+    write_whole,
+)
 from daydream_motives.training.preferring.pairs import NoPairs, Pairs, read_pairs
 from daydream_motives.training.recipe import Recipe
 from daydream_motives.training.tokens import Rendering, Words
@@ -95,10 +102,13 @@ def run_llamafactory(recipe: Recipe, base: Base, corpus: Corpus, target: Path) -
     }
     begun = target / _BEGUN
     try:
-        others = target.is_dir() and any(not path.name.startswith(".") for path in target.iterdir())
-        if others and not (begun.exists() or (target / MANIFEST).exists()):
-            raise RunError(f"{target} is not empty", remedy="choose another folder with -o")
         target.mkdir(parents=True, exist_ok=True)
+        if (target / MANIFEST).exists():
+            ours = read_manifest(target).get("stage") == STAGE
+        else:
+            ours = begun.exists() or all(path.name.startswith(".") for path in target.iterdir())
+        if not ours:
+            raise RunError(f"{target} is not empty", remedy="choose another folder with -o")
         begun.touch()
         write_whole(target, files, manifest)
         begun.unlink()

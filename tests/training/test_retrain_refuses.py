@@ -203,6 +203,8 @@ def test_a_fresh_start_drops_what_was_there(args: list[str], untrained: None) ->
     journal = write_journal(Path())
     assert retrain(*args, "-o", "work", "--journal", journal).exit_code == 130
     assert Path("work/harvest").exists()
+    newer = retrain(*args, "-o", "work", "--journal", journal, "--game-version", "2")
+    assert "is of another game version" in newer.output
     assert retrain(*args, "-o", "work").exit_code == 6
     assert retrain(*args, "-o", "work", "--fresh").exit_code == 130
     assert not Path("work/harvest").exists()

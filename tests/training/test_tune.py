@@ -64,9 +64,16 @@ def whole(out: Path) -> dict[str, bytes]:
     return {name: (out / name).read_bytes() for name in names}
 
 
-def test_the_best_recipe_trains_to_what_the_search_saw(tmp_path: Path) -> None:
-    args, out = write_school(tmp_path, recipe=SHORT), tmp_path / "out"
+def test_the_best_recipe_trains_to_what_the_search_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, *args = write_school(tmp_path, recipe=SHORT)
+    told = SHORT.replace('"tiny"', '"tiny.gguf"\n[data]\nfolder = "data"')
+    Path(recipe).write_text(told, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    args, out = [recipe], tmp_path / "out"  # with a base and a dataset that are found from here
     manifest = tuned(out, args)
+    monkeypatch.chdir("/")
     trials = json.loads((out / "trials.json").read_text())["trials"]
     best = manifest["best"]
     assert [trial["number"] for trial in trials] == [0, 1, 2]
@@ -81,6 +88,7 @@ def test_the_best_recipe_trains_to_what_the_search_saw(tmp_path: Path) -> None:
     adapter = "adapter_model.safetensors"
     kept = out / "trials" / f"{best['trial']:03}" / adapter
     assert kept.read_bytes() == (tmp_path / "again" / adapter).read_bytes()
+    monkeypatch.chdir(tmp_path)
     assert "is done already" in run("tune", *args, "-o", out).output
     # More trials go on with what was tried, to what all of them at once would have been.
     tuned(tmp_path / "two", args, "--trials", 1)

@@ -114,7 +114,7 @@ def done_already(
 
 def _is_as_written(file: Path, told: Mapping[str, Any]) -> bool:
     try:
-        return sha256(file.read_bytes()) == told["sha256"]
+        return sha256(file.read_bytes()) == str(told["sha256"])
     except FileNotFoundError:
         return False
 
