@@ -79,7 +79,7 @@ def ines(graph: RelationshipGraph) -> Character:
 
 @pytest.fixture(scope="session")
 def real_model() -> str:
-    """The name of the real 135M model, the default of the catalogue; skips, saying what to do, where it was not pulled."""
+    """The name of the real 135M model, the default; skips, saying what to do, where it is not."""
     from daydream_motives.errors import StoreError
     from daydream_motives.modelstore.store import ModelStore
 
