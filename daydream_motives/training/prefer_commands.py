@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from daydream_motives.training.options import of_learning
+
 _path = click.Path(path_type=Path)
 
 
@@ -13,10 +15,7 @@ _path = click.Path(path_type=Path)
 @click.argument("recipe")
 @click.option("--from", "start", type=_path, required=True, help="The folder that `train` wrote.")
 @click.option("-o", "--output", type=_path, help="The folder of the adapter; default: FROM-prefer.")
-@click.option("--data", help="The dataset's folder, instead of the recipe's.")
-@click.option("--base", help="Another base: a catalogue's name or a GGUF file.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Another seed.")
+@of_learning
 @click.option("--fresh", is_flag=True, help="Begin again; drops what the folder holds of this.")
 def prefer(
     recipe: str,
@@ -36,9 +35,7 @@ def prefer(
     from daydream_motives.training.recipe import find_recipe, read_recipe
     from daydream_motives.training.tokens import missing
 
-    changes = {"device": device, "seed": seed}
-    given = {key: value for key, value in changes.items() if value is not None}
-    told = read_recipe(find_recipe(recipe)).changed(**given)
+    told = read_recipe(find_recipe(recipe)).changed(device=device, seed=seed)
     try:
         settle()
 

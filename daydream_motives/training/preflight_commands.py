@@ -34,7 +34,7 @@ def preflight(
     from daydream_motives.training.recipe import find_recipe, read_recipe
     from daydream_motives.training.tokens import missing
 
-    told = read_recipe(find_recipe(recipe)).changed(**({"device": device} if device else {}))
+    told = read_recipe(find_recipe(recipe)).changed(device=device)
     try:
         from daydream_motives.training.base import open_base
         from daydream_motives.training.tuning.corpus import read_corpus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -37,6 +38,16 @@ def give_memory_back() -> None:
     process that used 3 GB grew past 7."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
+
+
+def end_stage() -> None:
+    """Give back all that a model has held, which lies in rings of references, for the next one."""
+    import torch
+
+    gc.collect()
+    give_memory_back()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _glibc() -> ctypes.CDLL | None:

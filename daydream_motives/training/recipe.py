@@ -143,8 +143,12 @@ class Recipe(Strict):
     tune: Tune = Tune()
 
     def changed(self, **train: Any) -> Recipe:
-        """The same with other values under [train]; raises SettingsError where they are wrong."""
-        return self.with_values({f"train.{key}": value for key, value in train.items()})
+        """The same with other values under [train], None for those that stay.
+
+        Raises SettingsError where they are wrong.
+        """
+        given = {key: value for key, value in train.items() if value is not None}
+        return self.with_values({f"train.{key}": value for key, value in given.items()})
 
     def with_values(self, values: Mapping[str, Any]) -> Recipe:
         """The same with values by keys like "lora.rank"; raises SettingsError as `changed` does.

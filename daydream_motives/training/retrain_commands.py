@@ -77,9 +77,8 @@ def retrain(
 
     file = find_recipe(recipe)
     told = read_recipe(file)
-    prefers = "preference" in told.model_fields_set and told.preference.epochs > 0
-    changes = {"device": device, "seed": seed}
-    told = told.changed(**{key: value for key, value in changes.items() if value is not None})
+    prefers = "preference" in told.model_fields_set
+    told = told.changed(device=device, seed=seed)
     try:
         settle()
         import llama_cpp  # noqa: F401 - what judges is lacking better now than after training

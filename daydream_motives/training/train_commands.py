@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
+from daydream_motives.training.options import of_learning
+
 
 @click.command()
 @click.argument("recipe")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the adapter.")
-@click.option("--data", help="The dataset's folder, instead of the recipe's.")
-@click.option("--base", help="Another base: a catalogue's name or a GGUF file.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Another seed.")
+@of_learning
 @click.option("--fresh", is_flag=True, help="Begin again; drops what the folder holds of training.")
 def train(
     recipe: str,
@@ -30,9 +29,7 @@ def train(
     from daydream_motives.training.tokens import missing
 
     file = find_recipe(recipe)
-    changes = {"device": device, "seed": seed}
-    given = {key: value for key, value in changes.items() if value is not None}
-    told = read_recipe(file).changed(**given)
+    told = read_recipe(file).changed(device=device, seed=seed)
     try:
         settle()
 

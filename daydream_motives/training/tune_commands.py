@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
+from daydream_motives.training.options import of_learning
+
 
 @click.command()
 @click.argument("recipe")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the search.")
-@click.option("--data", help="The dataset's folder, instead of the recipe's.")
-@click.option("--base", help="Another base: a catalogue's name or a GGUF file.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@of_learning
 @click.option("--trials", type=click.IntRange(1), help="How many, instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Another seed.")
 @click.option("--fresh", is_flag=True, help="Begin again; drops what the folder holds of a search.")
 def tune(
     recipe: str,
@@ -36,8 +35,7 @@ def tune(
     from daydream_motives.training.tokens import missing
 
     file = find_recipe(recipe)
-    changes = {"device": device, "seed": seed}
-    told = read_recipe(file).changed(**{k: v for k, v in changes.items() if v is not None})
+    told = read_recipe(file).changed(device=device, seed=seed)
     told = told.with_values({"tune.trials": trials} if trials else {})
     try:
         settle()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,7 @@ from daydream_motives.training.exporting.verify import CHOSEN
 from daydream_motives.training.folder import MANIFEST, described, pretty, read_whole, write_whole
 from daydream_motives.training.preferring.pairs import NoPairs, read_pairs
 from daydream_motives.training.preferring.run import open_tuned, run_preference
-from daydream_motives.training.process import give_memory_back
+from daydream_motives.training.process import end_stage
 from daydream_motives.training.retraining.room import check_all
 from daydream_motives.training.retraining.work import Order, Work
 from daydream_motives.training.tuning.corpus import Corpus
@@ -82,7 +81,7 @@ def trained(
         f"{manifest['steps']['planned']}; {manifest['tokens']:,} tokens in "
         f"{left(manifest['seconds'])}"
     )
-    _give_memory_back()
+    end_stage()
     return target
 
 
@@ -107,7 +106,7 @@ def preferred(
         f"accuracy on validation pairs {before['accuracy']:.3f} -> {best['accuracy']:.3f}, loss "
         f"{before['loss']:.4f} -> {best['loss']:.4f} at step {best['step']}"
     )
-    _give_memory_back()
+    end_stage()
     return target
 
 
@@ -136,7 +135,7 @@ def exported(work: Work, order: Order, base: Base, tuned: Path, tell: Tell, say:
             f"bits a weight; KL {row['kl']:.4f}, the same choice at {row['top1']:.1%} of tokens, "
             f"{row['greedy']:.1%} along its own answers, {row['valid']} of {row['answers']} valid"
         )
-        _give_memory_back()
+        end_stage()
         return target
 
 
@@ -155,13 +154,3 @@ def _formats(order: Order, base: Base) -> list[str]:
     except StoreError:
         chosen = AS_SHIPPED
     return list(dict.fromkeys((first if chosen == AS_SHIPPED else chosen, *_LAST_FORMATS)))
-
-
-def _give_memory_back() -> None:
-    """What a stage has held: the next one runs llama.cpp beside this process's tensors."""
-    import torch
-
-    gc.collect()
-    give_memory_back()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -8,23 +8,23 @@ from pathlib import Path
 import psutil
 
 from daydream_motives.training.base import Base
-from daydream_motives.training.tuning.checks import Finding
+from daydream_motives.training.tuning.checks import Finding, existing
+from daydream_motives.training.tuning.estimate import checkpoint_size
 from daydream_motives.training.tuning.preflight import Preflight
 
 _GIB = 2**30
 # Bytes a parameter: the whole model in half precision, the quantised one, which may be as big, and
 # that again among the models; merging is done in full precision, by one tensor more.
 _EXPORTED, _PLACED, _MERGING = 4, 4, 4.4
-_CHECKPOINT = 16  # bytes a trained parameter: itself, its best, and AdamW's two averages
 
 
 def check_all(base: Base, seen: Preflight, work: Path, models: Path) -> list[Finding]:
     """What is refused, of the disks and of memory, in numbers."""
     size = int(base.manifest["parameters"])
-    needs = {work: _CHECKPOINT * seen.trained + _EXPORTED * size, models: _PLACED * size}
+    needs = {work: checkpoint_size(seen.trained) + _EXPORTED * size, models: _PLACED * size}
     disks: dict[int, tuple[Path, int]] = {}
     for folder, need in needs.items():
-        place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        place = existing(folder)
         disk = place.stat().st_dev
         disks[disk] = place, need + disks.get(disk, (place, 0))[1]
     found = []

@@ -6,7 +6,6 @@ everything that was tried before, so it does not matter in which process that wa
 
 from __future__ import annotations
 
-import gc
 import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from daydream_motives.characters.files import write_atomic
 from daydream_motives.errors import DaydreamError, RunError, SettingsError
 from daydream_motives.training.base import Base
 from daydream_motives.training.folder import MANIFEST, described, read_manifest, write_whole
-from daydream_motives.training.process import give_memory_back
+from daydream_motives.training.process import end_stage
 from daydream_motives.training.recipe import Recipe
 from daydream_motives.training.searching.telling import EXAMPLE, as_markdown
 from daydream_motives.training.searching.trials import (
@@ -82,8 +81,7 @@ def run_search(
         told = ", ".join(f"{key} {value:.3g}" for key, value in asked.params.items())
         say(f"trial {number + 1} of {wanted}: {told}")
         done = _try(recipe, base, corpus, folder, asked, say)
-        gc.collect()  # the model is in rings of references, and the next one needs its memory
-        give_memory_back()
+        end_stage()
         trials.append(done)
         _keep(target, plan, trials)
         _drop(target, trials)

@@ -201,13 +201,17 @@ def check_room(
         yield Finding("refused", f"memory: {told}", remedy)
     else:
         yield Finding("ok", f"memory: {told}")
-    place = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(existing(target)).free
     yield Finding(
         "refused" if checkpoint > free else "ok",
         f"disk: checkpoints take {checkpoint / _GIB:.2f} GiB of {free / _GIB:.1f} free",
         "free some space or choose another folder" if checkpoint > free else "",
     )
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that there is: it will be on the same disk."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def check_compiler(recipe: Recipe, found: str | None) -> Iterator[Finding]:

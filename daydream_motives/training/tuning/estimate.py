@@ -99,6 +99,11 @@ def adapter_size(shape: Shape, recipe: Recipe) -> int:
     return shape.layers * each
 
 
+def checkpoint_size(trained: int) -> int:
+    """Bytes: what is learnt, the best of it, and AdamW's two averages."""
+    return trained * 4 * _FULL
+
+
 def trained_size(shape: Shape, recipe: Recipe, method: Method) -> int:
     """Parameters that change."""
     if method == "full":

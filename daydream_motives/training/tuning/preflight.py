@@ -26,6 +26,7 @@ from daydream_motives.training.tuning.corpus import Corpus
 from daydream_motives.training.tuning.estimate import (
     Memory,
     Shape,
+    checkpoint_size,
     memory_of,
     seconds_of,
     trained_size,
@@ -88,8 +89,8 @@ def look(recipe: Recipe, base: Base, corpus: Corpus, target: Path, samples: int 
         for name in compared
     }
     trained = trained_size(shape, recipe, method)
-    checkpoint = trained * (4 * 4)  # what is learnt, the best of it, and AdamW's two averages
-    findings += check_room(memory, method, available(recipe, device), target, checkpoint)
+    room = available(recipe, device)
+    findings += check_room(memory, method, room, target, checkpoint_size(trained))
     tokens *= recipe.train.epochs
     return Preflight(
         findings,
