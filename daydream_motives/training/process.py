@@ -18,7 +18,7 @@ _SETTINGS = {
 # glibc's mallopt: what is smaller stays in the heap, which does not shrink with every free; to
 # fetch its pages again took a third of the time.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_OPTIONS = {_M_MMAP_THRESHOLD: 2**22, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
+_OPTIONS = {_M_MMAP_THRESHOLD: 2**25, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
 
 
 def settle() -> None:

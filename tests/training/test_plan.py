@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -110,6 +111,24 @@ def test_logits_in_parts_give_the_same_gradient(
         found.append([p.grad.clone() for p in causal.parameters()])  # type: ignore[attr-defined]
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_a_head_that_stays_gives_the_same_loss_and_gradient(
+    causal: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ROWS", 3)  # several parts, and a last one that is not full
+    model: Any = causal
+    own = [p for name, p in model.named_parameters() if "mlp" in name]
+    batch, found = batch_of(records(), packed=False), []
+    for frozen in (False, True):
+        model.lm_head.weight.requires_grad_(not frozen)
+        model.zero_grad()
+        loss = summed_loss(model, batch)
+        (loss / 7).backward()
+        found.append((loss.detach(), [p.grad.clone() for p in own]))
+    assert own
+    assert "HeadLoss" in str(loss.grad_fn)
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_nothing_is_learnt_of_a_first_token() -> None:

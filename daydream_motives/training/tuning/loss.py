@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, log_softmax
 from torch.utils.checkpoint import checkpoint
 
 from daydream_motives.training.tokens import Rendered
 
 MOST_LOGITS = 2**26  # at once: above that they are computed in parts, and again for the gradient
+_ROWS = 128  # of logits at once where the head stays as it is: small enough for a cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ def summed_loss(causal: Any, batch: Batch) -> torch.Tensor:
         input_ids=batch.ids, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
     found = hidden[batch.rows, batch.columns]
+    if _frozen(causal.lm_head) and found.requires_grad:
+        total: torch.Tensor = HeadLoss.apply(found, causal.lm_head.weight, batch.targets)
+        return total
     most = max(1, MOST_LOGITS // causal.config.vocab_size)
     if len(found) <= most or not torch.is_grad_enabled():
         parts = zip(found.split(most), batch.targets.split(most), strict=True)
@@ -83,6 +87,38 @@ def summed_loss(causal: Any, batch: Batch) -> torch.Tensor:
     for some, targets in zip(found.split(most), batch.targets.split(most), strict=True):
         total = total + checkpoint(_part, causal.lm_head, some, targets, use_reentrant=False)
     return total
+
+
+class HeadLoss(torch.autograd.Function):  # type: ignore[misc]
+    """The summed cross-entropy of x Wᵀ, W as it is, with the gradient computed on the way.
+
+    x (positions, size), W (vocabulary, size), targets (positions,). Logits exist for a few
+    positions at a time, and never twice (as in Liger kernel, Hsu and others 2024).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        of_x, total = torch.empty_like(x), x.new_zeros((), dtype=torch.float32)
+        for at in range(0, len(x), _ROWS):
+            some, right = x[at : at + _ROWS], targets[at : at + _ROWS, None]
+            shares = log_softmax((some.to(weight.dtype) @ weight.T).float(), -1)
+            total -= shares.gather(1, right).sum()
+            shares.exp_().scatter_add_(1, right, shares.new_full(right.shape, -1.0))
+            of_x[at : at + _ROWS] = shares.to(weight.dtype) @ weight
+        ctx.save_for_backward(of_x)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        (of_x,) = ctx.saved_tensors
+        return of_x * grad, None, None
+
+
+def _frozen(head: Any) -> bool:
+    """Whether an output head is a plain linear layer that does not learn."""
+    return type(head) is torch.nn.Linear and head.bias is None and not head.weight.requires_grad
 
 
 def _part(head: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
