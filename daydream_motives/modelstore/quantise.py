@@ -26,9 +26,11 @@ from daydream_motives.errors import BackendError, StoreError
 from daydream_motives.modelstore.catalogue import Limits
 
 AS_SHIPPED = "as shipped"
+CHOSEN = "chosen"
 # A typical decision: tokens read afresh (what goes on, and scaffolding forced in between), tokens
 # sampled, and how many characters are decoded at once.
 _READ, _WRITE, _BATCH = 190 + 30, 75, 16
+_AS_FAST = 0.9  # as alike as two measurements of one file on a shared machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +99,22 @@ def _number(name: str, format: str) -> int:
 def choose(
     shipped: Path, formats: Sequence[str], limits: Limits, *, say: Callable[[str], None]
 ) -> tuple[Path, list[Measured]]:
-    """The fastest file within the limits, and what was measured of all; others are removed."""
-    best = shipped
+    """The best file within the limits, and what was measured of all; others are removed."""
     table: list[Measured] = []
+    held: dict[Path, Measured] = {}
+
+    def drop_all_but(some: Sequence[Measured]) -> None:
+        for path in [path for path, row in held.items() if row not in some]:
+            del held[path]
+            if path != shipped:
+                path.unlink()
+
     for path, row in compare(shipped, formats, limits, shipped.parent, say=say):
-        loser = path
-        if row.seconds < min((other.seconds for other in table), default=math.inf):
-            loser, best = best, path
-        if loser != shipped:
-            loser.unlink()
         table.append(row)
-    return best, judged(table, limits)
+        held[path] = row
+        drop_all_but(_fast([row for row in held.values() if _within(row, limits)]))
+    drop_all_but([best_of(list(held.values()))])
+    return next(iter(held)), judged(table, limits)
 
 
 def compare(
@@ -149,16 +156,30 @@ def compare(
 
 
 def judged(table: Sequence[Measured], limits: Limits) -> list[Measured]:
-    """The rows with their verdicts: one is chosen, the fastest within the limits."""
+    """The rows with their verdicts: one is chosen, the best within the limits."""
     fit = [row for row in table if _within(row, limits)]
-    best = min(fit, key=lambda row: row.seconds)
+    best = best_of(fit)
+    return [
+        replace(row, verdict=verdict_of(row, best) if row in fit else "too far from the original")
+        for row in table
+    ]
 
-    def verdict(row: Measured) -> str:
-        if row not in fit:
-            return "too far from the original"
-        return "chosen" if row is best else "slower"
 
-    return [replace(row, verdict=verdict(row)) for row in table]
+def verdict_of(row: Measured, best: Measured) -> str:
+    """What is said of a file within the limits beside the best of them."""
+    if row is best:
+        return CHOSEN
+    return "slower" if row.seconds > best.seconds else "larger"
+
+
+def best_of(rows: Sequence[Measured]) -> Measured:
+    """The smallest of those that are as fast as the fastest, but for what a measurement errs."""
+    return min(_fast(rows), key=lambda row: row.size)
+
+
+def _fast(rows: Sequence[Measured]) -> list[Measured]:
+    least = min(row.seconds for row in rows)
+    return [row for row in rows if row.seconds * _AS_FAST <= least]
 
 
 def _within(row: Measured, limits: Limits) -> bool:

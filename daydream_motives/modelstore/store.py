@@ -29,7 +29,7 @@ from daydream_motives.errors import (
 from daydream_motives.modelstore.catalogue import Catalogue
 from daydream_motives.modelstore.download import Progress, fetch, forget, sha256_of
 from daydream_motives.modelstore.promotion import is_tuned, promoted, style_beside
-from daydream_motives.modelstore.quantise import Measured, choose, compare, judged
+from daydream_motives.modelstore.quantise import CHOSEN, Measured, choose, compare, judged
 from daydream_motives.modelstore.tuned import keep_card, make
 from daydream_motives.settings import default_model, home
 
@@ -70,7 +70,7 @@ class ModelStore:
             path = folder / manifest["file"]
             size, digest = manifest["size"], manifest["sha256"]
             manifest["format"] = next(
-                row["format"] for row in manifest["measured"] if row["verdict"] == "chosen"
+                row["format"] for row in manifest["measured"] if row["verdict"] == CHOSEN
             )
         except FileNotFoundError:
             raise ModelMissing(f"the model {name} is not on this machine", remedy=pull) from None

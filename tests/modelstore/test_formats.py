@@ -50,9 +50,11 @@ def run(*args: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def row(kl: float, top1: float, read: float, write: float, *, timed: bool = True) -> Measured:
+def row(
+    kl: float, top1: float, read: float, write: float, *, timed: bool = True, size: int = 1
+) -> Measured:
     decode = {str(batch): write for batch in BATCHES} if timed else {}
-    return Measured("Q", 1, 1.0, kl, top1, prefill=read if timed else 0, decode=decode)
+    return Measured("Q", size, 1.0, kl, top1, prefill=read if timed else 0, decode=decode)
 
 
 # The choice
@@ -71,12 +73,17 @@ def test_a_decision_is_what_it_reads_and_writes_beside_fifteen_others() -> None:
     [
         (row(0.01, 0.95, 600, 300), ["slower", "chosen"]),
         (row(0.01, 0.95, 600, 20), ["chosen", "slower"]),
+        (row(0.01, 0.95, 310, 205, size=2), ["chosen", "larger"]),
+        (row(0.01, 0.95, 290, 195, size=0), ["larger", "chosen"]),
+        (row(0.01, 0.95, 200, 130, size=0), ["chosen", "slower"]),
         (row(0.031, 0.95, 600, 300), ["chosen", "too far from the original"]),
         (row(0.01, 0.91, 600, 300), ["chosen", "too far from the original"]),
         (row(0.5, 0.5, 9, 9, timed=False), ["chosen", "too far from the original"]),
     ],
 )
-def test_the_fastest_within_the_limits_is_chosen(other: Measured, verdicts: list[str]) -> None:
+def test_the_fastest_within_the_limits_is_chosen_and_of_equals_the_smallest(
+    other: Measured, verdicts: list[str]
+) -> None:
     assert [one.verdict for one in judged([SHIPPED, other], LIMITS)] == verdicts
 
 
@@ -86,11 +93,13 @@ rows = st.builds(
 
 
 @given(st.lists(rows, max_size=6))
-def test_one_is_chosen_and_none_that_is_faster_was_near_enough(others: list[Measured]) -> None:
+def test_one_is_chosen_and_none_that_is_clearly_faster_was_near_enough(
+    others: list[Measured],
+) -> None:
     table = judged([SHIPPED, *others], LIMITS)
     (best,) = [one for one in table if one.verdict == "chosen"]
     near = [one for one in table if one.kl <= 0.03 and one.top1 >= 0.92]
-    assert best.seconds == min(one.seconds for one in near)
+    assert best.seconds <= min(one.seconds for one in near) / 0.9
     assert {one.verdict for one in table if one not in near} <= {"too far from the original"}
 
 

@@ -18,12 +18,18 @@ from numpy.typing import NDArray
 
 from daydream_motives.characters.files import parse_json
 from daydream_motives.modelstore.catalogue import Limits
-from daydream_motives.modelstore.quantise import Measured, compare, measure_apart
+from daydream_motives.modelstore.quantise import (
+    CHOSEN,
+    Measured,
+    best_of,
+    compare,
+    measure_apart,
+    verdict_of,
+)
 from daydream_motives.motives.prompt import KEYS
 from daydream_motives.training.judging.texts import is_valid
 
 AS_WRITTEN = "as shipped"  # what `compare` calls the first file
-CHOSEN = "chosen"
 HEAD = ["format", "stored", "MB", "bits/w", "KL", "top-1", "greedy", "valid", "verdict"]
 
 
@@ -126,7 +132,7 @@ def valid_text(text: str) -> bool:
 
 
 def judged(rows: Sequence[Checked], bounds: Bounds) -> list[Checked]:
-    """The rows with their verdicts: what is beyond the bounds, and the fastest of the others.
+    """The rows with their verdicts: what is beyond the bounds, and the best of the others.
 
     The first row is the unquantised file: with it wrong, nothing that was made of it is right.
     """
@@ -135,7 +141,7 @@ def judged(rows: Sequence[Checked], bounds: Bounds) -> list[Checked]:
     if faults[0]:
         faults = [[*its] if i == 0 else ["made of a wrong file"] for i, its in enumerate(faults)]
     fit = [row for row, its in zip(rows[1:], faults[1:], strict=True) if not its]
-    best = min(fit, key=lambda row: row.measured.seconds, default=None)
+    best = best_of([row.measured for row in fit]) if fit else first.measured
     verdicts = []
     for row, its in zip(rows, faults, strict=True):
         if its:
@@ -143,7 +149,7 @@ def judged(rows: Sequence[Checked], bounds: Bounds) -> list[Checked]:
         elif row is first:
             verdicts.append("unquantised")
         else:
-            verdicts.append(CHOSEN if row is best else "slower")
+            verdicts.append(verdict_of(row.measured, best))
     return [
         Checked(row.measured, row.greedy, row.valid, row.answers, verdict)
         for row, verdict in zip(rows, verdicts, strict=True)

@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from daydream_motives.characters.files import parse_json
 from daydream_motives.errors import DaydreamError, RunError
-from daydream_motives.training.exporting.verify import CHOSEN, HEAD, REASONS, cells
+from daydream_motives.modelstore.quantise import CHOSEN
+from daydream_motives.training.exporting.verify import HEAD, REASONS, cells
 from daydream_motives.training.folder import read_whole
 from daydream_motives.training.judging.page import variables
 from daydream_motives.training.pages import templates

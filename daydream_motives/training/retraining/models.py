@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daydream_motives.characters.files import parse_json
 from daydream_motives.errors import Refused, StoreError
-from daydream_motives.modelstore.quantise import AS_SHIPPED
+from daydream_motives.modelstore.quantise import AS_SHIPPED, CHOSEN
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.training.base import Base
 from daydream_motives.training.exporting.stage import (
@@ -17,7 +17,6 @@ from daydream_motives.training.exporting.stage import (
     Wish,
     run_export,
 )
-from daydream_motives.training.exporting.verify import CHOSEN
 from daydream_motives.training.folder import MANIFEST, described, pretty, read_whole, write_whole
 from daydream_motives.training.preferring.pairs import NoPairs, read_pairs
 from daydream_motives.training.preferring.run import open_tuned, run_preference
