@@ -13,7 +13,6 @@ from daydream_motives.settings import threads_of_a_command
 # What torch and OpenMP read when they are loaded; whatever the user has set stays.
 _SETTINGS = {
     "GOMP_SPINCOUNT": "100000",  # else a thread that waits for one off its core burns the other
-    "THP_MEM_ALLOC_ENABLE": "1",  # memory in pages of 2 MB: most of the time of a large copy
 }
 # glibc's mallopt: what is smaller stays in the heap, which does not shrink with every free; to
 # fetch its pages again took a third of the time.

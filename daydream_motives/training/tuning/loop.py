@@ -24,7 +24,7 @@ from daydream_motives.training.tuning.loss import batch_of, summed_loss
 from daydream_motives.training.tuning.model import Learner
 from daydream_motives.training.tuning.plan import Pass, bucketed, epoch_of
 
-_TIDIED = 8  # steps; more often, and the pages given back are fetched again: a third of the time
+_TIDIED = 4  # steps; more often, and the pages given back are fetched again: a third of the time
 
 
 @dataclass(frozen=True, slots=True)
