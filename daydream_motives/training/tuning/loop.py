@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from daydream_motives.errors import RunError
-from daydream_motives.training.process import give_memory_back
+from daydream_motives.training.process import Tidying
 from daydream_motives.training.recipe import Train
 from daydream_motives.training.tokens import Rendered, missing
 from daydream_motives.training.tuning import checkpoint
@@ -23,8 +23,6 @@ from daydream_motives.training.tuning.log import Log, left
 from daydream_motives.training.tuning.loss import batch_of, summed_loss
 from daydream_motives.training.tuning.model import Learner
 from daydream_motives.training.tuning.plan import Pass, bucketed, epoch_of
-
-_TIDIED = 4  # steps; more often, and the pages given back are fetched again: a third of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +118,7 @@ class Trainer:
         """
         done, begun = self.progress, time.monotonic()
         before, saved = done.wall, begun
+        tidying = Tidying()
         self.learner.model.train()
         if not done.history:
             self._evaluate(log)  # what the base knows
@@ -131,8 +130,7 @@ class Trainer:
             done.seconds += time.monotonic() - start
             done.wall = before + time.monotonic() - begun
             self._tell(log, now, loss, norm)
-            if done.step % _TIDIED == 0:
-                give_memory_back()
+            tidying.after_step()
             every = self.train.evaluate_every
             if now.last if not every else done.step % every == 0:
                 self._evaluate(log)

@@ -1,0 +1,41 @@
+"""Memory is given back when far more is held than a step needs, and not else."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from daydream_motives.training import process
+
+psutil = pytest.importorskip("psutil")
+
+
+def given_back(held: list[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """After which steps memory was given back, by what was held after each."""
+    values, found = iter(held), list[int]()
+    fake = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(values)))
+    monkeypatch.setattr(psutil, "Process", lambda: fake)
+    steps = iter(range(1, len(held) + 1))
+    now = 0
+    monkeypatch.setattr(process, "give_memory_back", lambda: found.append(now))
+    tidying = process.Tidying()
+    for now in steps:  # noqa: B007 - read by what gives back
+        tidying.after_step()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("held", "after"),
+    [
+        ([100, 100, 100, 100], []),
+        ([100, 110, 120, 124, 125], []),
+        ([100, 126, 80, 126, 90], [2, 4]),  # what a step needs is the most one alone has held
+        ([100, 130, 120, 140, 151, 100], [2, 5]),
+        ([], []),
+    ],
+)
+def test_memory_is_given_back_above_a_quarter_more(
+    held: list[int], after: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert given_back(held, monkeypatch) == after
