@@ -33,10 +33,11 @@ MAY = {
     "simulation": _MIDDLE,
     "decide": _MIDDLE | {"simulation"},
     "exchange": _MOTIVES | {"simulation"},
-    "cli": _MIDDLE | {"simulation", "decide", "bench", "exchange", "report", ""},
+    "command_group": {"errors"},
+    "cli": _MIDDLE | {"simulation", "decide", "bench", "exchange", "report", "command_group", ""},
     "bench": _MIDDLE | {"simulation"},
     "report": _MIDDLE | {"simulation"},
-    "training": _MIDDLE,
+    "training": _MIDDLE | {"command_group"},
     "__main__": {"cli"},
     "": set(),  # the package itself: everything only for type checkers, or by name when first used
 }
