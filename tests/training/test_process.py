@@ -13,14 +13,13 @@ psutil = pytest.importorskip("psutil")
 
 def given_back(held: list[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """After which steps memory was given back, by what was held after each."""
-    values, found = iter(held), list[int]()
-    fake = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(values)))
+    done, found = list[int](), list[int]()
+    fake = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=done[-1]))
     monkeypatch.setattr(psutil, "Process", lambda: fake)
-    steps = iter(range(1, len(held) + 1))
-    now = 0
-    monkeypatch.setattr(process, "give_memory_back", lambda: found.append(now))
+    monkeypatch.setattr(process, "give_memory_back", lambda: found.append(len(done)))
     tidying = process.Tidying()
-    for now in steps:  # noqa: B007 - read by what gives back
+    for value in held:
+        done.append(value)
         tidying.after_step()
     return found
 

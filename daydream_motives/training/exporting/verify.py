@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from daydream_motives.characters.files import parse_json
 from daydream_motives.modelstore.catalogue import Limits
 from daydream_motives.modelstore.quantise import (
+    AS_SHIPPED,
     CHOSEN,
     Measured,
     best_of,
@@ -29,7 +30,6 @@ from daydream_motives.modelstore.quantise import (
 from daydream_motives.motives.prompt import KEYS
 from daydream_motives.training.judging.texts import is_valid
 
-AS_WRITTEN = "as shipped"  # what `compare` calls the first file
 HEAD = ["format", "stored", "MB", "bits/w", "KL", "top-1", "greedy", "valid", "verdict"]
 
 
@@ -175,7 +175,7 @@ def _faults(row: Checked, first: Checked, bounds: Bounds) -> list[str]:
 def cells(row: Mapping[str, Any]) -> list[str]:
     """A line of the table, below HEAD."""
     return [
-        row["format"].replace(AS_WRITTEN, "unquantised"), row["stored"] or "–",
+        row["format"].replace(AS_SHIPPED, "unquantised"), row["stored"] or "–",
         f"{row['size'] / 1e6:.1f}", f"{row['bits_per_weight']:.2f}", f"{row['kl']:.4f}",
         f"{row['top1']:.1%}", f"{row['greedy']:.1%}", f"{row['valid']}/{row['answers']}",
         row["verdict"],
