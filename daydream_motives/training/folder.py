@@ -16,6 +16,7 @@ from daydream_motives.characters.files import parse_json, write_atomic
 from daydream_motives.errors import RunError
 
 MANIFEST = "manifest.json"
+_BEGUN = ".unfinished"  # stands while a stage writes: what is here is its own
 
 
 def lines(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -44,13 +45,27 @@ def described(files: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def write_whole(target: Path, files: Mapping[str, str], manifest: Mapping[str, Any]) -> None:
+def write_whole(
+    target: Path, files: Mapping[str, str], manifest: Mapping[str, Any], *, own: str = ""
+) -> None:
     """Write every file and then the manifest; files that an older manifest names are removed.
 
-    Raises RunError for a folder that another stage has filled, and for a bad disk.
+    `own` is a file that the stage has kept here while it was under way. Raises RunError for a
+    folder that another stage has filled, for a file in the way that no stage wrote, and for a bad
+    disk.
     """
-    old = _of_same_stage(target, manifest)
+    old, begun = _of_same_stage(target, manifest), target / _BEGUN
     try:
+        if not (target / MANIFEST).exists() and not begun.exists():
+            for name in files:
+                if name != own and (target / name).exists():
+                    raise RunError(
+                        f"{target / name} is in the way: it is there already, and no "
+                        f"{manifest.get('stage', 'data build')} wrote it",
+                        remedy="choose another folder with -o, or move that file",
+                    )
+        target.mkdir(parents=True, exist_ok=True)
+        begun.touch()
         (target / MANIFEST).unlink(missing_ok=True)
         for name in (*files, MANIFEST):
             for left in target.glob(f".{escape(name)}.*.part"):  # of a process that was killed
@@ -60,6 +75,7 @@ def write_whole(target: Path, files: Mapping[str, str], manifest: Mapping[str, A
         for name in old - files.keys():
             (target / name).unlink(missing_ok=True)
         write_atomic(target / MANIFEST, pretty(manifest))
+        begun.unlink()
     except OSError as exc:
         raise RunError(
             f"cannot write {target}: {exc.strerror or exc}",

@@ -20,14 +20,7 @@ from daydream_motives.errors import RunError
 from daydream_motives.motives.prompt import Piece, answer_pieces, encode, prompt_pieces
 from daydream_motives.training.base import Base
 from daydream_motives.training.dataset.sharegpt import Record
-from daydream_motives.training.folder import (
-    MANIFEST,
-    described,
-    lines,
-    pretty,
-    read_manifest,
-    write_whole,
-)
+from daydream_motives.training.folder import described, lines, pretty, write_whole
 from daydream_motives.training.preferring.pairs import NoPairs, Pairs, read_pairs
 from daydream_motives.training.recipe import Recipe
 from daydream_motives.training.tokens import Rendering, Words
@@ -35,7 +28,6 @@ from daydream_motives.training.tuning.corpus import Corpus
 from daydream_motives.training.tuning.model import device_of, method_of
 
 SCHEMA_VERSION, STAGE = 1, "export-llamafactory"
-_BEGUN = ".begun"  # a folder without a manifest that is ours: writing it was not ended
 SAVES = "saves"  # where LLaMA-Factory writes to, within the folder
 _TAGS = {
     "role_tag": "from", "content_tag": "value", "user_tag": "user", "assistant_tag": "assistant",
@@ -100,22 +92,7 @@ def run_llamafactory(recipe: Recipe, base: Base, corpus: Corpus, target: Path) -
         "left_out": left_out,
         "files": described(files),
     }
-    begun = target / _BEGUN
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        if (target / MANIFEST).exists():
-            ours = read_manifest(target).get("stage") == STAGE
-        else:
-            ours = begun.exists() or all(path.name.startswith(".") for path in target.iterdir())
-        if not ours:
-            raise RunError(f"{target} is not empty", remedy="choose another folder with -o")
-        begun.touch()
-        write_whole(target, files, manifest)
-        begun.unlink()
-    except OSError as exc:
-        raise RunError(
-            f"cannot write {target}: {exc.strerror or exc}", remedy="choose another folder with -o"
-        ) from exc
+    write_whole(target, files, manifest)
     return manifest
 
 

@@ -222,6 +222,20 @@ def test_an_unfinished_training_of_another_recipe_is_not_gone_on_with(tmp_path: 
     trained(out, args, "--fresh")
 
 
+def test_a_damaged_manifest_is_for_the_user_to_remove(tmp_path: Path) -> None:
+    args, out = write_school(tmp_path), tmp_path / "out"
+    trained(out, args)
+    first = adapter(out)
+    (out / "manifest.json").write_text("{")
+    result = run("train", *args, "-o", out, "--fresh")
+    assert result.exit_code == 6
+    assert "is damaged" in result.output
+    assert f"remove {out / 'manifest.json'}" in " ".join(result.output.split())
+    assert adapter(out) == first
+    (out / "manifest.json").unlink()
+    trained(out, args, "--fresh")
+
+
 def test_the_best_is_kept_and_it_ends_early(tmp_path: Path) -> None:
     text = spoilt("epochs = 2", "epochs = 60\npatience = 2\nevaluate_every = 2").replace(
         "learning_rate = 1e-2", "learning_rate = 8e-2"

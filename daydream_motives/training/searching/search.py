@@ -291,5 +291,5 @@ def _write(
         "versions": {"optuna": optuna.__version__},
         "files": described(files),
     }
-    write_whole(target, files, manifest)
+    write_whole(target, files, manifest, own=FILE)
     return manifest

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from daydream_motives.errors import RunError
-from daydream_motives.training.process import Tidying
+from daydream_motives.training.process import Tidying, give_memory_back
 from daydream_motives.training.recipe import Train
 from daydream_motives.training.tokens import Rendered, missing
 from daydream_motives.training.tuning import checkpoint
@@ -173,7 +173,9 @@ class Trainer:
 
     def _evaluate(self, log: Log) -> None:
         done = self.progress
+        give_memory_back()  # rows of other shapes find no room in the holes that learning leaves
         loss = evaluate(self.learner, self.validation, self.train)
+        give_memory_back()
         if not math.isfinite(loss):
             raise RunError(
                 f"the validation loss is {loss} at step {done.step}",

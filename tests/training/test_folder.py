@@ -1,0 +1,82 @@
+"""What a stage leaves behind: whole or not there, and nothing of the user's is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from daydream_motives.errors import RunError
+from daydream_motives.training import folder
+from daydream_motives.training.folder import described, read_whole, write_whole
+
+FILES = {"rows.jsonl": '{"a": 1}\n', "page.html": "<p>"}
+
+
+def manifest(files: dict[str, str], stage: str = "harvest") -> dict[str, object]:
+    return {"schema_version": 1, "stage": stage, "files": described(files)}
+
+
+def test_what_is_written_is_read_and_nothing_else_is_left(tmp_path: Path) -> None:
+    write_whole(tmp_path, FILES, manifest(FILES))
+    assert read_whole(tmp_path, "harvest", 1)[1] == FILES
+    fewer = {"rows.jsonl": ""}
+    write_whole(tmp_path, fewer, manifest(fewer))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "rows.jsonl"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_the_user_is_not_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RunError, match=f"{name} is in the way") as caught:
+        write_whole(tmp_path, FILES, manifest(FILES))
+    assert "-o" in caught.value.remedy
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_file_the_stage_kept_while_under_way_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("so far")
+    write_whole(tmp_path, FILES, manifest(FILES), own="rows.jsonl")
+    assert read_whole(tmp_path, "harvest", 1)[1] == FILES
+
+
+def test_what_another_stage_wrote_stays(tmp_path: Path) -> None:
+    write_whole(tmp_path, FILES, manifest(FILES))
+    with pytest.raises(RunError, match="another stage wrote"):
+        write_whole(tmp_path, FILES, manifest(FILES, "curate"))
+    assert read_whole(tmp_path, "harvest", 1)[1] == FILES
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_one_that_was_stopped_while_it_wrote_is_written_again(
+    tmp_path: Path, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, done = folder.write_atomic, []
+
+    def stopped(path: Path, text: str) -> None:
+        if len(done) == last:
+            raise KeyboardInterrupt
+        write(path, text)
+        done.append(path)
+
+    monkeypatch.setattr(folder, "write_atomic", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path, FILES, manifest(FILES))
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="is not complete"):
+        read_whole(tmp_path, "harvest", 1)
+    write_whole(tmp_path, FILES, manifest(FILES))
+    assert read_whole(tmp_path, "harvest", 1)[1] == FILES
+    assert len(list(tmp_path.iterdir())) == len(FILES) + 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": {"../x": {"sha256": ""}}}'])
+def test_a_damaged_manifest_is_written_anew(tmp_path: Path, text: str) -> None:
+    write_whole(tmp_path, FILES, manifest(FILES))
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(RunError, match="damaged"):
+        read_whole(tmp_path, "harvest", 1)
+    write_whole(tmp_path, FILES, manifest(FILES))
+    assert json.loads((tmp_path / "manifest.json").read_text())["stage"] == "harvest"
