@@ -16,7 +16,7 @@ import click
               help="Like Q8_0 or Q4_0/Q8_0; the fastest within the limits is taken.")  # fmt: skip
 @click.option("--merged", "kind", type=click.Choice(["F16", "BF16", "F32"]), default="F16",
               show_default=True, help="How the unquantised file is stored.")  # fmt: skip
-@click.option("--temperature", type=click.FloatRange(0, 2), help="Default: the base's.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="Default: the recipe's.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
               help="Another limit, such as max_kl=0.01.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Also where it is done already.")

@@ -108,6 +108,12 @@ class Preference(Strict):
     sft: Annotated[float, Field(ge=0)] = 1.0
 
 
+class Sampling(Strict):
+    """How the game asks what was learnt, which wants another warmth than its base does."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+
+
 # Not those of pairs: the search goes by the loss of `train`.
 _TUNABLE = {"lora": Lora.model_fields, "train": Train.model_fields}
 
@@ -140,6 +146,7 @@ class Recipe(Strict):
     lora: Lora = Lora()
     train: Train = Train()
     preference: Preference = Preference()
+    sampling: Sampling = Sampling()
     tune: Tune = Tune()
 
     def changed(self, **train: Any) -> Recipe:

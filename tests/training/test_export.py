@@ -18,6 +18,7 @@ from test_merge import NOISE, TOKENS, read_logits
 from daydream_motives.errors import RunError, StoreError
 from daydream_motives.modelstore.download import sha256_of
 from daydream_motives.modelstore.gguf_file import open_gguf, value
+from daydream_motives.modelstore.promotion import style_beside
 from daydream_motives.modelstore.quantise import Measured
 from daydream_motives.training.base import open_base
 from daydream_motives.training.cli import main
@@ -99,6 +100,24 @@ def test_what_is_done_is_not_done_again(made: Any, monkeypatch: pytest.MonkeyPat
     )
     assert found == manifest
     assert said == [f"{root / 'out'} is done already"]
+
+
+@pytest.mark.parametrize(
+    ("told", "wish", "asked"),
+    [({}, None, 1.0), ({"temperature": 0.9}, None, 0.9), ({"temperature": 0.9}, 0.2, 0.2)],
+)
+def test_it_is_asked_with_the_temperature_of_its_recipe(
+    pair: tuple[Path, Path], tmp_path: Path, told: dict[str, float], wish: float | None,
+    asked: float,
+) -> None:  # fmt: skip
+    base, tuned = pair
+    manifest = json.loads((tuned / "manifest.json").read_text())
+    manifest["recipe"] = {"sampling": told} if told else {}
+    (tuned / "manifest.json").write_text(json.dumps(manifest))
+    wishes = Wish(["Q8_0"], "F32", temperature=wish)
+    found = run_export(tuned, open_base(str(base)), tmp_path / "out", wishes)
+    assert found["temperature"] == asked
+    assert style_beside(tmp_path / "out" / "q8_0.gguf") == ("plain", asked)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from daydream_motives.engine.decoding.sampling import (
 )
 from daydream_motives.motives.names import allowed_words
 from daydream_motives.motives.prompt import FRAME, Piece, PromptStyle, encode, plain
-from daydream_motives.motives.purposes import NEAR_DUPLICATE, RANKS, Draft, alike
+from daydream_motives.motives.purposes import NEAR_DUPLICATE, Draft, alike
 from daydream_motives.motives.situation import Verb
 
 _MAX_TOKENS = 44  # a purpose that is longer than this is ended
@@ -35,6 +35,9 @@ _MIN_WORDS = 4
 _TRIES = 3
 _LOST = -9.0  # the log-probability of a token that the model would never have chosen
 _RETRY_TEMPERATURE = 0.7
+# Of the temperature, by rank: the first is what the model is surest of, the last may surprise. As
+# various as all three at the same warmth, it comes closer to the right answers, in its first most.
+_WARMTH = (0.6, 1.0, 1.3)
 _REASON = re.compile(r"\b(because|so that|since|in order to|lest|before|as (?:he|she|they))\b")
 _OPEN_END = re.compile(r"\b(?:a|an|the|and|or|but|of|to|with|his|her|their|my|because|is|was)$")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|No|\w)$")
@@ -127,11 +130,11 @@ class Writer:
         return 3 * (_MAX_TOKENS + _SOFT_TOKENS + opening + 24)
 
     def write(self, temperature: float) -> Generator[Step, Logits, tuple[Draft, ...]]:
-        """All three purposes."""
+        """All three purposes, each at its share of the temperature."""
         drafts: list[Draft] = []
-        for rank in range(RANKS):
+        for rank, share in enumerate(_WARMTH):
             told = [draft.text for draft in drafts]
-            drafts.append((yield from self._purpose(rank, told, temperature)))
+            drafts.append((yield from self._purpose(rank, told, temperature * share)))
         return tuple(drafts)
 
     def write_freely(self, temperature: float) -> Generator[Step, Logits, tuple[Draft, ...]]:

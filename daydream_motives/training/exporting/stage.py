@@ -25,11 +25,11 @@ from daydream_motives.training.exporting.gguf_model import (
 )
 from daydream_motives.training.exporting.verify import Bounds, as_markdown, check
 from daydream_motives.training.folder import MANIFEST, pretty, read_manifest
+from daydream_motives.training.recipe import Sampling
 
 SCHEMA_VERSION, STAGE = 1, "export"
 MERGED, CARD = "merged.gguf", "README.md"
 DEFAULT_FORMATS = ("Q8_0", "Q4_0/Q8_0")
-_TEMPERATURE = 0.6
 
 
 class OutOfBounds(RunError):
@@ -39,7 +39,7 @@ class OutOfBounds(RunError):
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be exported: the number formats tried, how the whole file is stored, the bounds,
-    and the temperature the model is asked with."""
+    and the temperature the model is asked with, else that of the recipe it was tuned by."""
 
     formats: Sequence[str] = ()
     kind: str = "F16"
@@ -68,7 +68,8 @@ def run_export(
     formats = tuple(wish.formats or (entry.formats if entry else ()) or DEFAULT_FORMATS)
     temperature = wish.temperature
     if temperature is None:
-        temperature = entry.temperature if entry else _TEMPERATURE
+        told = learnt.get("recipe", {}).get("sampling", {})
+        temperature = Sampling.model_validate(told).temperature
     plan = {
         "tuned": sha256_of(tuned / MANIFEST), "base": base.sha256, "formats": list(formats),
         "kind": wish.kind, "bounds": asdict(wish.bounds), "temperature": temperature,
