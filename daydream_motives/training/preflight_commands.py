@@ -66,7 +66,8 @@ def _show_figures(seen: Preflight) -> None:
 
     if not seen.memory:
         return
-    names = ("weights", "trained", "gradients", "optimizer", "activations", "logits", "total")
+    names = ("process", "weights", "trained", "gradients", "optimizer", "activations", "logits",
+             "total")  # fmt: skip
     click.echo(f"\nGiB      {''.join(f'{name:>12}' for name in names)}")
     for method, memory in seen.memory.items():
         row = "".join(f"{getattr(memory, name) / _GIB:12.2f}" for name in names)

@@ -18,6 +18,7 @@ _SETTINGS = {
 # fetch its pages again took a third of the time.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _TOO_MUCH = 1.25
+_SPARE = 2**30  # bytes; where the machine has less left, nothing is kept between steps
 _OPTIONS = {_M_MMAP_THRESHOLD: 2**25, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
 
 
@@ -40,7 +41,7 @@ def give_memory_back() -> None:
 
 
 class Tidying:
-    """Gives memory back when a process holds a quarter more than a step needs.
+    """Gives memory back when a process holds a quarter more than a step needs, or it is scarce.
 
     Tensors of ever other lengths leave holes: without it one that used 3 GB grew past 7, and with
     it after every step a third of the time went into pages that were fetched again.
@@ -49,7 +50,7 @@ class Tidying:
     def __init__(self) -> None:
         import psutil  # with the extra alone; `settle` is called where it may be missing
 
-        self._process = psutil.Process()
+        self._process, self._machine = psutil.Process(), psutil.virtual_memory
         self._needed, self._given = 0, True
 
     def after_step(self) -> None:
@@ -57,7 +58,7 @@ class Tidying:
         held = self._process.memory_info().rss
         if self._given:
             self._needed = max(self._needed, held)
-        self._given = held > _TOO_MUCH * self._needed
+        self._given = held > _TOO_MUCH * self._needed or self._machine().available < _SPARE
         if self._given:
             give_memory_back()
 

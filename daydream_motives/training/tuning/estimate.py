@@ -1,22 +1,26 @@
 """How much memory and time a training will take, by arithmetic on the model's shape.
 
 Sizes are in bytes. Activations and speed are rough: within a factor of about one and a half.
+A processor's memory is what a step needs at least: where there is room, twice as much stays with
+the process between steps (process.py).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from daydream_motives.training.recipe import Method, Recipe
-from daydream_motives.training.tuning.loss import MOST_LOGITS
+from daydream_motives.training.tuning.loss import MOST_LOGITS, ROWS
 
 _NF4 = 0.516  # bytes a weight, with the scales of blocks of 64, quantised once more
 _HALF, _FULL = 2, 4
-# Of what a matrix product reaches alone; the rest goes into norms, attention and moving data.
-_EFFICIENCY = 0.5
+# Of what a matrix product reaches alone; the rest goes into norms, attention and moving data, which
+# weigh more where a processor has units for products alone (measured there: 0.23).
+_EFFICIENCY = {"cuda": 0.5, "cpu": 0.25}
+_PROCESS = 3 * 2**28  # Python, torch and a compiler, or the context of a GPU, before any weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,11 @@ class Memory:
     optimizer: int
     activations: int
     logits: int
+    process: int = _PROCESS
 
     @property
     def total(self) -> int:
-        return (
-            self.weights + self.trained + self.gradients
-            + self.optimizer + self.activations + self.logits
-        )  # fmt: skip
+        return sum(getattr(self, field.name) for field in fields(self))
 
 
 def adapter_size(shape: Shape, recipe: Recipe) -> int:
@@ -140,8 +142,8 @@ def memory_of(
         activations = tokens * (deep * shape.hidden * kind + layer)
     else:
         activations = tokens * deep * layer
-    supervised = int(tokens * learnt)
-    at_once = min(supervised * shape.vocabulary, MOST_LOGITS)
+    most = MOST_LOGITS if method == "full" else ROWS * shape.vocabulary
+    at_once = min(int(tokens * learnt) * shape.vocabulary, most)
     copies = kind + 2 * _FULL  # as computed, in full precision, and their gradient
     return Memory(
         weights, trained * _FULL, trained * _FULL, trained * (2 if paged else 2 * _FULL),
@@ -175,14 +177,16 @@ def flops_of_a_token(shape: Shape, method: Method, *, learnt: float, recompute: 
 def seconds_of(shape: Shape, recipe: Recipe, method: Method, tokens: int, learnt: float) -> float:
     """A guess at the time of learning from `tokens`, after a moment's look at the machine."""
     flops = flops_of_a_token(shape, method, learnt=learnt, recompute=recipe.train.recompute)
-    return tokens * flops / (speed(recipe.train.dtype) * _EFFICIENCY)
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() and recipe.train.device != "cpu" else "cpu"
+    return tokens * flops / (speed(recipe.train.dtype, device) * _EFFICIENCY[device])
 
 
-def speed(dtype: str) -> float:
+def speed(dtype: str, device: str) -> float:
     """Operations a second of a matrix product on this machine, the best of a few."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     size, repeats = (4096, 5) if device == "cuda" else (512, 5)
     a = torch.ones(size, size, dtype=getattr(torch, dtype), device=device)
     best = float("inf")

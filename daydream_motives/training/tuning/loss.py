@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from daydream_motives.training.tokens import Rendered
 
 MOST_LOGITS = 2**26  # at once: above that they are computed in parts, and again for the gradient
-_ROWS = 128  # of logits at once where the head stays as it is: small enough for a cache
+ROWS = 128  # of logits at once where the head stays as it is: small enough for a cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ class HeadLoss(torch.autograd.Function):  # type: ignore[misc]
         ctx: Any, x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
         of_x, total = torch.empty_like(x), x.new_zeros((), dtype=torch.float32)
-        for at in range(0, len(x), _ROWS):
-            some, right = x[at : at + _ROWS], targets[at : at + _ROWS, None]
+        for at in range(0, len(x), ROWS):
+            some, right = x[at : at + ROWS], targets[at : at + ROWS, None]
             shares = log_softmax((some.to(weight.dtype) @ weight.T).float(), -1)
             total -= shares.gather(1, right).sum()
             shares.exp_().scatter_add_(1, right, shares.new_full(right.shape, -1.0))
-            of_x[at : at + _ROWS] = shares.to(weight.dtype) @ weight
+            of_x[at : at + ROWS] = shares.to(weight.dtype) @ weight
         ctx.save_for_backward(of_x)
         return total
 
