@@ -46,19 +46,18 @@ def described(files: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def write_whole(
-    target: Path, files: Mapping[str, str], manifest: Mapping[str, Any], *, own: str = ""
+    target: Path, files: Mapping[str, str], manifest: Mapping[str, Any], *, ours: bool = False
 ) -> None:
     """Write every file and then the manifest; files that an older manifest names are removed.
 
-    `own` is a file that the stage has kept here while it was under way. Raises RunError for a
-    folder that another stage has filled, for a file in the way that no stage wrote, and for a bad
-    disk.
+    `ours` says that the folder is known to be the stage's own. Raises RunError for a folder that
+    another stage has filled, for a file in the way that no stage wrote, and for a bad disk.
     """
     old, begun = _of_same_stage(target, manifest), target / _BEGUN
     try:
-        if not (target / MANIFEST).exists() and not begun.exists():
+        if not (ours or (target / MANIFEST).exists() or begun.exists()):
             for name in files:
-                if name != own and (target / name).exists():
+                if (target / name).exists():
                     raise RunError(
                         f"{target / name} is in the way: it is there already, and no "
                         f"{manifest.get('stage', 'data build')} wrote it",

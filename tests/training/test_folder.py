@@ -36,9 +36,9 @@ def test_a_file_of_the_user_is_not_written_over(tmp_path: Path, name: str) -> No
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_a_file_the_stage_kept_while_under_way_is_its_own(tmp_path: Path) -> None:
+def test_in_a_folder_of_its_own_a_stage_writes_over_what_it_left(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("so far")
-    write_whole(tmp_path, FILES, manifest(FILES), own="rows.jsonl")
+    write_whole(tmp_path, FILES, manifest(FILES), ours=True)
     assert read_whole(tmp_path, "harvest", 1)[1] == FILES
 
 

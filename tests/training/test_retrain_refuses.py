@@ -62,7 +62,7 @@ def test_too_little_memory_is_refused_in_numbers(
         patch.setattr(preflight, "available", lambda *_: 1000)
         done = retrain(*args)
     assert done.exit_code == 7
-    assert "preflight: memory: lora takes about 0.0 GiB of 0.0 available" in done.output
+    assert "preflight: memory: lora takes about 0.8 GiB of 0.0 available" in done.output
     assert "train.pass_tokens" in done.output
     assert not Path("runs/training/school-1/preflight").exists()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(10))

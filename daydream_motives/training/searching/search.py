@@ -291,5 +291,5 @@ def _write(
         "versions": {"optuna": optuna.__version__},
         "files": described(files),
     }
-    write_whole(target, files, manifest, own=FILE)
+    write_whole(target, files, manifest, ours=True)
     return manifest
