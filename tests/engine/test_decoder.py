@@ -166,6 +166,14 @@ def test_a_fixed_number_of_tokens_is_for_measuring(spec: BackendSpec) -> None:
     backend.close()
 
 
+def test_the_first_purpose_is_what_the_model_is_surest_of(spec: BackendSpec) -> None:
+    backend = LlamaBackend(replace(spec, temperature=1.0))
+    answers = backend.decide_many([request(seed) for seed in range(24)])
+    backend.close()
+    first, second, third = np.mean([[d.confidence for d in a.drafts] for a in answers], axis=0)
+    assert first > second > third
+
+
 def test_scores_do_not_depend_on_what_was_asked_before(backend: LlamaBackend) -> None:
     said = ["Ines waits by the boat.", "Karl mends a net.", ""]
     first = backend.score(request(1), said)
