@@ -53,8 +53,8 @@ REASONS = """\
 weights, and the 8-bit keys of the runtime's cache), which costs some 0.0004 nats; rows of queries \
 or keys in a wrong order, a lost bias or a forgotten tie cost whole nats.
 - The quantised file: KL at most {max_kl} nats a token and the same choice at {min_top1:.0%} of \
-tokens, as for every model this machine keeps. A game samples at a temperature of 0.3 or more, \
-where chance changes more tokens than that.
+tokens, as for every model this machine keeps. A game samples, even the first purpose at 0.2 or \
+more, where chance changes more tokens than that.
 - Greedy agreement of at least {min_greedy:.0%}: the same share, along the tuned model's own \
 answers rather than given ones, so that what it would really say is looked at.
 - At most {lost_answers} answer fewer that is valid with nothing forced: one of so few may end \
