@@ -240,7 +240,7 @@ def test_memory_falls_from_full_to_lora_to_qlora_and_with_recomputing() -> None:
     assert less.activations < lora.activations / 4
     smaller = memory_of(shape, recipe(train={"pass_tokens": 1024}), "lora", 0.3)
     assert smaller.activations == pytest.approx(lora.activations / 2, rel=0.01)
-    assert seconds_of(shape, recipe(), "full", 1000, 0.3) > 0
+    assert seconds_of(shape, recipe(), "full", "cpu", 1000, 0.3) > 0
 
 
 SHAPES = {

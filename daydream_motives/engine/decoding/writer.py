@@ -35,8 +35,8 @@ _MIN_WORDS = 4
 _TRIES = 3
 _LOST = -9.0  # the log-probability of a token that the model would never have chosen
 _RETRY_TEMPERATURE = 0.7
-# Of the temperature, by rank: the first is what the model is surest of, the last may surprise. As
-# various as all three at the same warmth, it comes closer to the right answers, in its first most.
+# Of the temperature, by rank: the first is what the model is surest of, the last may surprise.
+# Where all had one, high enough to be nearly as various, the first did no better than the last.
 _WARMTH = (0.6, 1.0, 1.3)
 _REASON = re.compile(r"\b(because|so that|since|in order to|lest|before|as (?:he|she|they))\b")
 _OPEN_END = re.compile(r"\b(?:a|an|the|and|or|but|of|to|with|his|her|their|my|because|is|was)$")

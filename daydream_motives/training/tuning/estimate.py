@@ -174,12 +174,11 @@ def flops_of_a_token(shape: Shape, method: Method, *, learnt: float, recompute: 
     return 2 * passes * (body + head)
 
 
-def seconds_of(shape: Shape, recipe: Recipe, method: Method, tokens: int, learnt: float) -> float:
+def seconds_of(
+    shape: Shape, recipe: Recipe, method: Method, device: str, tokens: int, learnt: float
+) -> float:
     """A guess at the time of learning from `tokens`, after a moment's look at the machine."""
     flops = flops_of_a_token(shape, method, learnt=learnt, recompute=recipe.train.recompute)
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() and recipe.train.device != "cpu" else "cpu"
     return tokens * flops / (speed(recipe.train.dtype, device) * _EFFICIENCY[device])
 
 

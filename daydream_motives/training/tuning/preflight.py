@@ -96,7 +96,7 @@ def look(recipe: Recipe, base: Base, corpus: Corpus, target: Path, samples: int 
         findings,
         random.Random(recipe.train.seed).sample(train, min(samples, len(train))),
         method, device, shape.parameters, trained, memory, tokens,
-        seconds_of(shape, recipe, method, tokens, learnt),
+        seconds_of(shape, recipe, method, device, tokens, learnt),
     )  # fmt: skip
 
 
