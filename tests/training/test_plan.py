@@ -116,7 +116,7 @@ def test_logits_in_parts_give_the_same_gradient(
 def test_a_head_that_stays_gives_the_same_loss_and_gradient(
     causal: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ROWS", 3)  # several parts, and a last one that is not full
+    monkeypatch.setattr(module, "ROWS", 3)  # several parts, and a last one that is not full
     model: Any = causal
     own = [p for name, p in model.named_parameters() if "mlp" in name]
     batch, found = batch_of(records(), packed=False), []
