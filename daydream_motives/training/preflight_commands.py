@@ -10,7 +10,6 @@ import click
 if TYPE_CHECKING:
     from daydream_motives.training.tuning.preflight import Preflight
 
-_REFUSED = 3
 _MARKS = {"ok": ("ok", "green"), "mind": ("mind", "yellow"), "refused": ("refused", "red")}
 _GIB = 2**30
 
@@ -30,7 +29,8 @@ def preflight(
     device: str | None,
     samples: int,
 ) -> None:
-    """Look at RECIPE, its base and its data; ends with 3 where training is refused, and why."""
+    """Look at RECIPE, its base and its data; exits with 7 where training is refused, and why."""
+    from daydream_motives.errors import Refused
     from daydream_motives.training.recipe import find_recipe, read_recipe
     from daydream_motives.training.tokens import missing
 
@@ -57,7 +57,7 @@ def preflight(
     _show_figures(seen)
     if seen.refused:
         click.echo(f"refused for {len(seen.refused)} reason{'s' * (len(seen.refused) > 1)}")
-        raise SystemExit(_REFUSED)
+        raise SystemExit(Refused.exit_code)
 
 
 def _show_figures(seen: Preflight) -> None:

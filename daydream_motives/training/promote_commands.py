@@ -18,9 +18,9 @@ def promote(export: Path, comparison: Path, name: str | None, dry_run: bool) -> 
     """Make the model in EXPORT this machine's default, if COMPARISON says it is better.
 
     COMPARISON is a folder of `compare` with the default model first and the exported file after.
-    Running games that follow the default swap to it. Exits with 4 where it is refused.
+    Running games that follow the default swap to it. Exits with 7 where it is refused.
     """
-    from daydream_motives.errors import StoreError
+    from daydream_motives.errors import Refused
     from daydream_motives.modelstore.promotion import promoted
     from daydream_motives.modelstore.store import ModelStore
     from daydream_motives.training.exporting.stage import CARD
@@ -49,7 +49,7 @@ def promote(export: Path, comparison: Path, name: str | None, dry_run: bool) -> 
         return
     card = written_into_card(export / CARD, text)
     if not decision.promoted:
-        raise StoreError(
+        raise Refused(
             f"{called} does not take the place of {incumbent}: {decision.why}",
             remedy="train on more or better data; the incumbent goes on serving",
         )

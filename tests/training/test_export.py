@@ -160,7 +160,7 @@ def test_what_was_killed_is_done_again_to_the_same_bytes(
 def test_a_file_beyond_the_limits_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(pair[1], "--base", pair[0], "-o", out, "--format", "Q8_0", "--limit", "max_kl=1e-6")
-    assert done.exit_code == 6
+    assert done.exit_code == 7
     assert "no file of Q8_0 is within the limits" in done.output
     assert "KL" in (out / "refused.md").read_text()
     assert not (out / "manifest.json").exists()
@@ -174,7 +174,7 @@ def test_a_wrong_conversion_is_refused_whatever_comes_of_it(
 
     monkeypatch.setattr(gguf_model, "rotary", lambda name, weights, reader: weights)
     done = run(pair[1], "--base", pair[0], "-o", tmp_path / "out", "--format", "Q8_0")
-    assert done.exit_code == 6
+    assert done.exit_code == 7
     assert "as shipped: KL" in done.output
     assert "made of a wrong file" in done.output
 

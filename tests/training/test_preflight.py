@@ -81,7 +81,7 @@ def test_a_chat_template_that_would_go_wrong_is_refused(
     args = write_school(tmp_path)
     write_gguf(tmp_path / "tiny.gguf", template=template)
     result = run(args)
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 7, result.output
     assert f"refused  {said}" in result.output
 
 
@@ -108,7 +108,7 @@ def test_a_vocabulary_that_differs_from_the_runtimes_is_refused(tmp_path: Path) 
     manifest["files"]["tokenizer.json"] = (folder / "tokenizer.json").stat().st_size
     (folder / "manifest.json").write_text(json.dumps(manifest))
     result = run(args)
-    assert result.exit_code == 3
+    assert result.exit_code == 7
     assert "refused  rendering: train r" in result.output
 
 
@@ -132,7 +132,7 @@ def test_lengths_are_held_against_recipe_and_window(
 ) -> None:
     assert old in RECIPE
     result = run(write_school(tmp_path, recipe=RECIPE.replace(old, new)))
-    assert result.exit_code == (3 if said else 0), result.output
+    assert result.exit_code == (7 if said else 0), result.output
     assert said in result.output
 
 
@@ -145,7 +145,7 @@ def test_what_is_asked_later_must_not_be_learnt(tmp_path: Path, part: str, same:
     other["conversations"][turn] = known["conversations"][turn]
     write_dataset(tmp_path / "data", **{part: lines([other])})
     result = run(args)
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 7, result.output
     assert f"overlap: {part} later" in result.output
     assert "train r3" in result.output
 
@@ -161,7 +161,7 @@ def test_no_memory_and_no_disk_are_refused(tmp_path: Path, monkeypatch: pytest.M
     open_base(args[2])
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: Free(10))
     result = run(args)
-    assert result.exit_code == 3
+    assert result.exit_code == 7
     assert "refused  memory: lora takes" in result.output
     assert "refused  disk: checkpoints take" in result.output
     assert "refused for 2 reasons" in result.output

@@ -210,7 +210,7 @@ def test_a_refusal_changes_nothing_but_the_card(ready: Path) -> None:
     before = (ModelStore().folder / "default.json").read_bytes()
     for _ in range(2):
         done = run("promote", ready / "new", ready / "against")
-        assert done.exit_code == 4
+        assert done.exit_code == 7
         assert "does not take the place of incumbent: Loss worse by" in done.output
     assert (ModelStore().folder / "default.json").read_bytes() == before
     assert [p.name for p in ModelStore().folder.iterdir() if p.is_dir()] == ["incumbent"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daydream_motives.characters.files import write_atomic
-from daydream_motives.errors import DaydreamError, RunError
+from daydream_motives.errors import DaydreamError, Refused, RunError
 from daydream_motives.modelstore.adapter import GGUF_NAME, PEFT_NAME, read_adapter, write_adapter
 from daydream_motives.modelstore.catalogue import Catalogue
 from daydream_motives.modelstore.download import check_space, sha256_of
@@ -32,7 +32,7 @@ MERGED, CARD = "merged.gguf", "README.md"
 DEFAULT_FORMATS = ("Q8_0", "Q4_0/Q8_0")
 
 
-class OutOfBounds(RunError):
+class OutOfBounds(Refused):
     """No file of the wished formats is near enough to the tuned model."""
 
 
