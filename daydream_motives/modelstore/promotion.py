@@ -25,6 +25,7 @@ from daydream_motives.modelstore.download import check_space, sha256_of
 STATE, CARD = "default.json", "README.md"
 SCHEMA_VERSION = 1
 _NAME_LENGTH = 80
+_SAME = ("sha256", "style", "temperature")  # a file asked otherwise is another model
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def promote(
         models.mkdir(parents=True, exist_ok=True)
         with FileLock(models / f".{STATE}.lock"):
             state = read_state(models)
-            if state.current == name and _same(models / name, manifest):
+            if state.current == name and is_same(models / name, manifest):
                 return name
             if state.current != expected:
                 raise StoreError(
@@ -166,7 +167,7 @@ def _install(
     """The model's folder, whole or not at all; raises StoreError where another has its name."""
     folder, fresh = models / name, models / f".{name}.{os.getpid()}"
     if folder.exists():
-        if not _same(folder, manifest):
+        if not is_same(folder, manifest):
             raise StoreError(
                 f"there is another model called {name}", remedy="give this one another --name"
             )
@@ -197,12 +198,12 @@ def _install(
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _same(folder: Path, manifest: Mapping[str, Any]) -> bool:
+def is_same(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """Whether the folder holds this very model, promoted before."""
     if not is_tuned(folder):
         return False
     found = parse_json((folder / "manifest.json").read_text(encoding="utf-8"))
-    return bool(found.get("sha256") == manifest["sha256"])
+    return all(found.get(key) == manifest[key] for key in _SAME)
 
 
 def is_name(name: object) -> bool:

@@ -59,6 +59,11 @@ class Measured:
         return asdict(self)
 
 
+def file_of(format: str) -> str:
+    """What the file of a format is called."""
+    return f"{format.replace('/', '-').lower()}.gguf"
+
+
 def requantise(source: Path, target: Path, format: str) -> None:
     """Write `source` as `format` to `target`; "Q4_0/Q8_0" keeps the output head in Q8_0.
 
@@ -141,7 +146,7 @@ def compare(
                 say("measuring the file as it ships")
             else:
                 say(f"writing and measuring {format}")
-                target = folder / f"{format.replace('/', '-').lower()}.gguf"
+                target = folder / file_of(format)
                 requantise(shipped, target, format)
             _run("measure", target, out.with_suffix(".npz"))
             with np.load(out.with_suffix(".npz")) as data:  # allow_pickle stays off

@@ -26,7 +26,7 @@ def export(
 ) -> None:  # fmt: skip
     """Merge what TUNED holds into its base, write GGUF, quantise it, and verify what came of it.
 
-    Exits with 6, and leaves no manifest, where no file is within the limits.
+    Exits with 7, and leaves no manifest, where no file is within the limits.
     """
     from daydream_motives.training.tokens import missing
 

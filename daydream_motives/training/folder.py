@@ -16,7 +16,8 @@ from daydream_motives.characters.files import parse_json, write_atomic
 from daydream_motives.errors import RunError
 
 MANIFEST = "manifest.json"
-_BEGUN = ".unfinished"  # stands while a stage writes: what is here is its own
+DATASET = "dataset"  # what a manifest without a stage is of
+_BEGUN = ".unfinished"  # stands while a stage writes, and says which and what
 
 
 def lines(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -50,22 +51,13 @@ def write_whole(
 ) -> None:
     """Write every file and then the manifest; files that an older manifest names are removed.
 
-    `ours` says that the folder is known to be the stage's own. Raises RunError for a folder that
-    another stage has filled, for a file in the way that no stage wrote, and for a bad disk.
+    `ours` says that the folder is known to be the stage's own. Raises RunError as `claim` does, and
+    for a bad disk.
     """
-    old, begun = _of_same_stage(target, manifest), target / _BEGUN
     try:
-        if not (ours or (target / MANIFEST).exists() or begun.exists()):
-            for name in files:
-                if (target / name).exists():
-                    raise RunError(
-                        f"{target / name} is in the way: it is there already, and no "
-                        f"{manifest.get('stage', 'data build')} wrote it",
-                        remedy="choose another folder with -o, or move that file",
-                    )
-        target.mkdir(parents=True, exist_ok=True)
-        begun.touch()
-        (target / MANIFEST).unlink(missing_ok=True)
+        stage = manifest.get("stage", DATASET)
+        old = claim(target, stage, () if ours else files)
+        begin(target, stage, old | files.keys())
         for name in (*files, MANIFEST):
             for left in target.glob(f".{escape(name)}.*.part"):  # of a process that was killed
                 left.unlink(missing_ok=True)
@@ -73,8 +65,7 @@ def write_whole(
             write_atomic(target / name, text)
         for name in old - files.keys():
             (target / name).unlink(missing_ok=True)
-        write_atomic(target / MANIFEST, pretty(manifest))
-        begun.unlink()
+        end(target, manifest)
     except OSError as exc:
         raise RunError(
             f"cannot write {target}: {exc.strerror or exc}",
@@ -82,25 +73,55 @@ def write_whole(
         ) from exc
 
 
-def _of_same_stage(target: Path, manifest: Mapping[str, Any]) -> set[str]:
-    """The files that this stage left here before."""
-    if not (target / MANIFEST).exists():
-        return set()
+def claim(target: Path, stage: str, names: Iterable[str]) -> set[str]:
+    """The files that the stage left in a folder, which it may write `names` into.
+
+    Raises RunError for a folder that another stage has filled or begun to, for one whose manifest
+    is damaged or not to be read, and for a file in the way that no stage wrote.
+    """
+    old: set[str] = set()
     try:
-        old = read_manifest(target)
-    except RunError:
-        return set()
-    if old.get("stage") != manifest.get("stage"):
+        for file in (MANIFEST, _BEGUN):
+            if not (target / file).exists():
+                continue
+            told = read_manifest(target, file)
+            if (other := told.get("stage", DATASET)) != stage:
+                raise RunError(
+                    f"{target} holds what another stage wrote ({other})",
+                    remedy="choose another folder with -o",
+                )
+            old |= told["files"].keys()
+        foreign = [name for name in names if name not in old and (target / name).exists()]
+    except OSError as exc:
         raise RunError(
-            f"{target} holds what another stage wrote ({old.get('stage', 'data build')})",
+            f"{target} cannot be read: {exc.strerror or exc}",
             remedy="choose another folder with -o",
+        ) from exc
+    if foreign:
+        raise RunError(
+            f"{target / foreign[0]} is in the way: it is there already, and no {stage} wrote it",
+            remedy="choose another folder with -o, or move that file",
         )
-    return {name for name in old["files"] if Path(name).name == name}
+    return old
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def begin(target: Path, stage: str, names: Iterable[str]) -> None:
+    """From here to `end` the folder is not whole, and what it may hold is written in it."""
+    target.mkdir(parents=True, exist_ok=True)
+    told = {"stage": stage, "files": {name: {"sha256": ""} for name in sorted(names)}}
+    write_atomic(target / _BEGUN, pretty(told))
+    (target / MANIFEST).unlink(missing_ok=True)
+
+
+def end(target: Path, manifest: Mapping[str, Any]) -> None:
+    """All is written: the manifest says so."""
+    write_atomic(target / MANIFEST, pretty(manifest))
+    (target / _BEGUN).unlink(missing_ok=True)
+
+
+def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
     """The manifest of a folder; raises RunError where there is none or it is damaged."""
-    file = folder / MANIFEST
+    file = folder / name
     if not file.exists():
         found = "is not complete: it has no manifest" if folder.is_dir() else "does not exist"
         raise RunError(f"{folder} {found}", remedy="make it with `data build`, harvest or curate")
@@ -111,7 +132,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("it names files elsewhere")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise RunError(
-            f"{file} is damaged: {exc}", remedy="run the stage that writes it again"
+            f"{file} is damaged, or no stage wrote it: {exc}",
+            remedy="choose another folder, or remove it with what its stage wrote beside it, and "
+            "run that stage again",
         ) from exc
     return dict(manifest)
 
@@ -123,7 +146,7 @@ def read_whole(folder: Path, stage: str, newest: int) -> tuple[dict[str, Any], d
     schema is newer than `newest`.
     """
     manifest = read_manifest(folder)
-    if manifest.get("stage", "dataset") != stage:
+    if manifest.get("stage", DATASET) != stage:
         found = f"what `{manifest['stage']}` wrote" if "stage" in manifest else "a dataset"
         raise RunError(f"{folder} holds {found}, not a {stage}", remedy=f"give a {stage}'s folder")
     version = manifest.get("schema_version")

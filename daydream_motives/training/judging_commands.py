@@ -63,7 +63,8 @@ def evaluate(
     where it stopped.
     """
     from daydream_motives.errors import SettingsError
-    from daydream_motives.training.judging.answers import write_answers
+    from daydream_motives.training.folder import claim
+    from daydream_motives.training.judging.answers import FIGURES, FILE, STAGE, write_answers
     from daydream_motives.training.judging.judge import Judge
     from daydream_motives.training.judging.telling import told
     from daydream_motives.training.judging.writing import file_name
@@ -79,7 +80,8 @@ def evaluate(
         found = _read(answers, questions, name)
     else:
         target = output or Path(f"evaluation-{file_name(name or model or 'default')}")
-        kept = target / "asked.jsonl"
+        claim(target, STAGE, (FILE, FIGURES))
+        kept = target / ".asked.jsonl"
         found = _ask(model, questions, name, seed, kept, asked)
     judge = Judge(questions, random.Random(seed), embed)
     data = judge.data(judge.judge(found))
@@ -112,9 +114,11 @@ def compare(
 
     WHAT is a folder of `evaluate`, a file of answers (.jsonl), or a model to be asked.
     """
+    from daydream_motives.training.folder import claim
     from daydream_motives.training.judging.comparing import compare as compared
-    from daydream_motives.training.judging.writing import file_name, write_comparison
+    from daydream_motives.training.judging.writing import PAGES, STAGE, file_name, write_comparison
 
+    claim(output, STAGE, PAGES)
     questions = _questions(asked)
     embed = _embed(no_embeddings)
     every = []
@@ -126,7 +130,7 @@ def compare(
         if path.is_dir() or path.suffix.lower() == ".jsonl":
             every.append(_read(path, questions, called))
         else:
-            kept.append(output / f"asked-{file_name(called or source)}.jsonl")
+            kept.append(output / f".asked-{file_name(called or source)}.jsonl")
             every.append(_ask(source, questions, called, seed, kept[-1], asked))
     data = compared(questions, every, random.Random(seed), embed, shown=shown)
     write_comparison(data, every, output)

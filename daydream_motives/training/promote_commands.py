@@ -21,7 +21,7 @@ def promote(export: Path, comparison: Path, name: str | None, dry_run: bool) -> 
     Running games that follow the default swap to it. Exits with 7 where it is refused.
     """
     from daydream_motives.errors import Refused
-    from daydream_motives.modelstore.promotion import promoted
+    from daydream_motives.modelstore.promotion import is_same, promoted
     from daydream_motives.modelstore.store import ModelStore
     from daydream_motives.training.exporting.stage import CARD
     from daydream_motives.training.placing import (
@@ -38,11 +38,11 @@ def promote(export: Path, comparison: Path, name: str | None, dry_run: bool) -> 
     before = promoted(store.folder)
     incumbent = before or store.catalogue.default
     called = name or name_of(manifest)
-    if called == before and store.installed(called).sha256 == manifest["sha256"]:
+    if called == before and is_same(store.folder / called, manifest):
         click.echo(f"{called} is the default already")
         return
     compared = read_comparison(comparison)
-    decision = decide(compared, manifest["sha256"], store.installed(incumbent).sha256)
+    decision = decide(compared, manifest, store.installed(incumbent).sha256)
     text = decision.as_markdown(called, incumbent)
     click.echo(text)
     if dry_run:

@@ -79,8 +79,8 @@ class Decision:
         return "\n".join(lines) + "\n"
 
 
-def decide(compared: Mapping[str, Any], candidate: str, incumbent: str) -> Decision:
-    """Judge two models of a comparison, by the SHA-256 of their files.
+def decide(compared: Mapping[str, Any], candidate: Mapping[str, Any], incumbent: str) -> Decision:
+    """Judge two models of a comparison: the export's manifest, and the incumbent's SHA-256.
 
     Raises RunError where the comparison is not of these two, asked alike, or of too few scenes.
     """
@@ -116,7 +116,7 @@ def decide(compared: Mapping[str, Any], candidate: str, incumbent: str) -> Decis
 
 
 def _pair(
-    compared: Mapping[str, Any], candidate: str, incumbent: str
+    compared: Mapping[str, Any], candidate: Mapping[str, Any], incumbent: str
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     models = compared["models"]
     first = models[0]
@@ -127,7 +127,13 @@ def _pair(
             remedy="compare again with this machine's default first",
         )
     for other in models[1:]:
-        if other["model"].get("sha256") == candidate:
+        if other["model"].get("sha256") == candidate["sha256"]:
+            if (asked := other["model"]["temperature"]) != candidate["temperature"]:
+                raise RunError(
+                    f"the candidate was asked at a temperature of {asked}, and its export says "
+                    f"{candidate['temperature']}",
+                    remedy="compare again, and have it asked anew",
+                )
             odd = [k for k in _ALIKE if first["model"].get(k) != other["model"].get(k)]
             if odd:
                 raise RunError(

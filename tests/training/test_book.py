@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daydream_motives.training.dataset.book import default_folder, folded, read_book, scene_files
-from daydream_motives.training.dataset.build import MANIFEST, default_target, manifest_of, products
+from daydream_motives.training.dataset.build import default_target, manifest_of, products
 from daydream_motives.training.dataset.card import (
     COUNTS,
     MEASURED,
@@ -21,6 +21,7 @@ from daydream_motives.training.dataset.figures import counted, demands, wording_
 from daydream_motives.training.dataset.findings import Finding
 from daydream_motives.training.dataset.pairs import Pair
 from daydream_motives.training.dataset.rules import check
+from daydream_motives.training.folder import MANIFEST
 
 BUILT = pytest.mark.skipif(
     not (default_target() / MANIFEST).exists(), reason="nothing is built (data build)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -72,11 +71,39 @@ def test_one_that_was_stopped_while_it_wrote_is_written_again(
     assert len(list(tmp_path.iterdir())) == len(FILES) + 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": {"../x": {"sha256": ""}}}'])
-def test_a_damaged_manifest_is_written_anew(tmp_path: Path, text: str) -> None:
-    write_whole(tmp_path, FILES, manifest(FILES))
+@pytest.mark.parametrize("text", ["", "[]", '{"name": "their app"}', '{"files": {"../x": 1}}'])
+def test_a_manifest_that_no_stage_wrote_is_not_written_over(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(RunError, match="damaged"):
-        read_whole(tmp_path, "harvest", 1)
+    with pytest.raises(RunError, match="is damaged, or no stage wrote it") as caught:
+        write_whole(tmp_path, FILES, manifest(FILES))
+    assert "choose another folder" in caught.value.remedy
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert (tmp_path / "manifest.json").read_text() == text
+
+
+def test_a_file_of_the_user_among_what_a_stage_wrote_stays(tmp_path: Path) -> None:
+    fewer = {"rows.jsonl": ""}
+    write_whole(tmp_path, fewer, manifest(fewer))
+    (tmp_path / "page.html").write_text("mine")
+    with pytest.raises(RunError, match=r"page\.html is in the way"):
+        write_whole(tmp_path, FILES, manifest(FILES))
+    assert (tmp_path / "page.html").read_text() == "mine"
+    assert read_whole(tmp_path, "harvest", 1)[1] == fewer
+
+
+def test_what_a_stage_left_half_written_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(path: Path, text: str) -> None:
+        raise KeyboardInterrupt
+
     write_whole(tmp_path, FILES, manifest(FILES))
-    assert json.loads((tmp_path / "manifest.json").read_text())["stage"] == "harvest"
+    monkeypatch.setattr(folder, "end", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path, FILES, manifest(FILES))
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=r"another stage wrote \(harvest\)"):
+        write_whole(tmp_path, FILES, manifest(FILES, "curate"))
+    fewer = {"rows.jsonl": ""}  # what is no longer written does not stay
+    write_whole(tmp_path, fewer, manifest(fewer))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "rows.jsonl"]

@@ -131,7 +131,7 @@ def test_an_evaluation_that_was_stopped_goes_on(
     monkeypatch.setattr(asking, "open_backend", lambda _kind, spec: _Stops(spec))
     args = ("evaluate", "--model", "scripted", "--questions", file, "-o", "cut")
     assert run(*args).exit_code == 130
-    assert [p.name for p in (tmp_path / "cut").iterdir()] == ["asked.jsonl"]
+    assert [p.name for p in (tmp_path / "cut").iterdir()] == [".asked.jsonl"]
     assert run("evaluate", "--answers", "cut", "--questions", file).exit_code == 6
     monkeypatch.setattr(_Stops, "last", -1)
     assert run(*args).exit_code == 0
@@ -329,7 +329,7 @@ def test_a_tiny_model_that_was_stopped_goes_on_to_the_same_answers(
     with monkeypatch.context() as patch:
         patch.setattr(asking, "open_backend", lambda _kind, spec: _StopsInTheMiddle(spec))
         assert run(*args, "-o", "cut").exit_code == 130
-    assert len((tmp_path / "cut" / "asked.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "cut" / ".asked.jsonl").read_text().splitlines()) == 2
     assert run(*args, "-o", "cut").exit_code == 0
     assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
 

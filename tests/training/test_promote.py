@@ -27,6 +27,7 @@ from daydream_motives.training.judging.metrics import METRICS
 from daydream_motives.training.promoting import DECIDING, MARGINS, Decision, decide
 
 OLD, NEW = "aa" * 32, "bb" * 32
+CANDIDATE = {"sha256": NEW, "temperature": 0.3}  # what its export says
 GOLD = (BREAD, NETS, WOOD)
 Data = dict[str, Any]
 
@@ -39,7 +40,7 @@ def answers(name: str, sha256: str, nats: float, *, shuffled: bool = False, seed
         Answer(f"q{i}", GOLD[(i + shuffled) % 3], "", ((nats + rng.gauss(0, 0.05)) * 20, 20))
         for i in range(3 * scenes)
     )
-    about = {"name": name, "sha256": sha256, "seed": 0, "free": False}
+    about = {"name": name, "sha256": sha256, "seed": 0, "temperature": 0.3, "free": False}
     return Answers(name, items, about)
 
 
@@ -56,7 +57,7 @@ def compared(*every: Answers, scenes: int = 12) -> Data:
 
 
 def judge(*every: Answers) -> Decision:
-    return decide(compared(*every), NEW, OLD)
+    return decide(compared(*every), CANDIDATE, OLD)
 
 
 def test_a_better_one_is_promoted() -> None:
@@ -79,9 +80,9 @@ def test_an_equal_one_is_refused() -> None:
 
 def test_a_worse_loss_is_refused_only_beyond_its_margin() -> None:
     data = compared(answers("old", OLD, 1.5, shuffled=True), answers("new", NEW, 1.54))
-    assert decide(data, NEW, OLD).promoted
+    assert decide(data, CANDIDATE, OLD).promoted
     data = compared(answers("old", OLD, 1.5, shuffled=True), answers("new", NEW, 1.6))
-    assert "Loss worse by 0.1" in decide(data, NEW, OLD).why
+    assert "Loss worse by 0.1" in decide(data, CANDIDATE, OLD).why
 
 
 def test_the_card_holds_every_figure_and_the_decision() -> None:
@@ -107,7 +108,7 @@ def changed(change: Callable[[Data], Any]) -> Data:
 
 def test_what_the_candidate_lacks_is_a_loss() -> None:
     data = changed(lambda d: d["models"][1]["figures"].update(valid=None))
-    assert "Valid lacking" in decide(data, NEW, OLD).why
+    assert "Valid lacking" in decide(data, CANDIDATE, OLD).why
 
 
 def test_what_neither_has_says_nothing() -> None:
@@ -115,7 +116,7 @@ def test_what_neither_has_says_nothing() -> None:
         for model in data["models"]:
             model["figures"].update(dict.fromkeys(("mrr", "hit_1", "hit_3", "contrast")))
 
-    found = decide(changed(without), NEW, OLD)
+    found = decide(changed(without), CANDIDATE, OLD)
     assert found.promoted
     assert "mrr" not in {row.metric.key for row in found.rows}
 
@@ -132,7 +133,7 @@ def test_each_figure_can_refuse() -> None:
             for figure, value in zip(figures, (0.5, 0.5 + sign * 1.01 * margin), strict=True):
                 figure[key] = {"value": value, "low": 0, "high": 0, "count": 1}
 
-        found = decide(changed(worse), NEW, OLD)
+        found = decide(changed(worse), CANDIDATE, OLD)
         assert not found.promoted, key
         assert f"{metric.title} worse by" in found.why
 
@@ -150,6 +151,10 @@ def test_each_figure_can_refuse() -> None:
         (lambda d: d["models"][1]["figures"]["loss"].update(value=float("nan")), "figure of nan"),
         (lambda d: d["models"][1]["model"].update(seed=5), "not asked alike: seed"),
         (lambda d: d["models"][1]["model"].update(free=True), "not asked alike: free"),
+        (
+            lambda d: d["models"][1]["model"].update(temperature=1),
+            "temperature of 1, and its export",
+        ),
         (lambda d: d["questions"].update(scenes=3), "3 scenes"),
         (lambda d: d["questions"].update(scenes="many"), "no whole comparison"),
     ],
@@ -158,7 +163,7 @@ def test_a_comparison_that_says_nothing_is_an_error(
     change: Callable[[Data], Any], says: str
 ) -> None:
     with pytest.raises(RunError, match=says):
-        decide(changed(change), NEW, OLD)
+        decide(changed(change), CANDIDATE, OLD)
 
 
 # The commands

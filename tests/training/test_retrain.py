@@ -107,7 +107,7 @@ def test_each_stage_leaves_a_whole_folder(home: Home) -> None:
         "preferred": "prefer", "exported": "export", "compared": "compare",
         "promotion": "promotion",
     }  # fmt: skip
-    assert not list((work / "compared").glob("asked-*"))
+    assert not list((work / "compared").glob(".asked-*"))
     state = read(work / "state.json")
     assert (state["finished"], state["formats"]) == (True, ["Q8_0"])
     told = read(work / "promotion" / "manifest.json")
@@ -312,7 +312,7 @@ KILLED_AT: dict[str, Callable[[Path], bool]] = {
     "in prefer": lambda w: (w / "preferred" / "checkpoint.pt").exists(),
     "in export": lambda w: (w / "exported" / "merged.gguf").exists(),
     "in compare": lambda w: any(
-        file.stat().st_size > 2000 for file in (w / "compared").glob("asked-*")
+        file.stat().st_size > 2000 for file in (w / "compared").glob(".asked-*")
     ),
 } | {
     name: lambda w, name=name: (w / name / "manifest.json").exists()  # type: ignore[misc]
@@ -367,5 +367,5 @@ def test_killed_in_each_stage_it_ends_as_if_nothing_had_been(home: Home, tmp_pat
         assert (work / name).read_bytes() == (whole / name).read_bytes(), name
     for file in (*whole.glob("harvest/*"), *whole.glob("dataset/*.jsonl")):
         assert (work / file.relative_to(whole)).read_bytes() == file.read_bytes(), file
-    assert not list(work.rglob("asked-*"))
+    assert not list(work.rglob(".asked-*"))
     assert promoted(tmp_path / "home" / "models") == "better"

@@ -6,25 +6,22 @@ last: where there is one, everything it names is there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daydream_motives.characters.files import write_atomic
-from daydream_motives.errors import RunError
 from daydream_motives.motives.prompt import KEYS
 from daydream_motives.records import as_sharegpt
 from daydream_motives.settings import shipped
 from daydream_motives.training.dataset.book import folded
 from daydream_motives.training.dataset.pairs import ContrastSet, Pair, contrast_sets
 from daydream_motives.training.dataset.split import SPLITS, Unit, sizes, split
+from daydream_motives.training.folder import described, lines, sha256, write_whole
 
 SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
 
 
 def default_target() -> Path:
@@ -67,7 +64,9 @@ def preferences_of(pair: Pair) -> list[dict[str, Any]]:
             "chosen": chosen,
             "rejected": {
                 "from": "assistant",
-                "value": _json(dict(zip(KEYS, answer.purposes, strict=True))),
+                "value": json.dumps(
+                    dict(zip(KEYS, answer.purposes, strict=True)), ensure_ascii=False
+                ),
             },
         }
         for number, answer in enumerate(pair.record.rejected, 1)
@@ -80,12 +79,12 @@ def products(pairs: Sequence[Pair]) -> dict[str, str]:
     files: dict[str, str] = {}
     for part in SPLITS:
         mine = [pair for pair in pairs if parts[pair.scene.id] == part]
-        files[f"{part}.jsonl"] = _lines(record_of(pair) for pair in mine)
-        files[f"preferences-{part}.jsonl"] = _lines(
+        files[f"{part}.jsonl"] = lines(record_of(pair) for pair in mine)
+        files[f"preferences-{part}.jsonl"] = lines(
             row for pair in mine for row in preferences_of(pair)
         )
-    files["contrast.jsonl"] = _lines(_set(one, parts) for one in contrast_sets(pairs))
-    files["index.jsonl"] = _lines(_entry(pair, parts) for pair in pairs)
+    files["contrast.jsonl"] = lines(_set(one, parts) for one in contrast_sets(pairs))
+    files["index.jsonl"] = lines(_entry(pair, parts) for pair in pairs)
     return files
 
 
@@ -125,12 +124,8 @@ def manifest_of(pairs: Sequence[Pair], files: Mapping[str, str]) -> dict[str, An
                 text.count("\n") for name, text in files.items() if name.startswith("preferences")
             ),
         },
-        "files": {
-            name: {"sha256": _sha(text.encode()), "bytes": len(text.encode()),
-                   "records": text.count("\n")}
-            for name, text in files.items()
-        },
-        "sources": {Path(file).name: _sha(Path(file).read_bytes()) for file in sources},
+        "files": described(files),
+        "sources": {Path(file).name: sha256(Path(file).read_bytes()) for file in sources},
     }  # fmt: skip
 
 
@@ -138,25 +133,5 @@ def write(pairs: Sequence[Pair], target: Path) -> dict[str, Any]:
     """Write every file and then the manifest, which is returned; raises RunError for a bad disk."""
     files = products(pairs)
     manifest = manifest_of(pairs, files)
-    try:
-        (target / MANIFEST).unlink(missing_ok=True)
-        for name, text in files.items():
-            write_atomic(target / name, text)
-        write_atomic(target / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    except OSError as exc:
-        raise RunError(
-            f"{target} cannot be written: {exc.strerror or exc}", remedy="choose another folder"
-        ) from exc
+    write_whole(target, files, manifest)
     return manifest
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(f"{_json(row)}\n" for row in rows)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

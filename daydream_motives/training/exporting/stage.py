@@ -6,7 +6,7 @@ A file that is beyond the bounds is no export: no manifest is written then.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from daydream_motives.modelstore.adapter import GGUF_NAME, PEFT_NAME, read_adapt
 from daydream_motives.modelstore.catalogue import Catalogue
 from daydream_motives.modelstore.download import check_space, sha256_of
 from daydream_motives.modelstore.gguf_file import KINDS, open_gguf
+from daydream_motives.modelstore.quantise import file_of
 from daydream_motives.training.base import Base
 from daydream_motives.training.exporting.gguf_model import (
     expected,
@@ -24,11 +25,11 @@ from daydream_motives.training.exporting.gguf_model import (
     write_model,
 )
 from daydream_motives.training.exporting.verify import Bounds, as_markdown, check
-from daydream_motives.training.folder import MANIFEST, pretty, read_manifest
+from daydream_motives.training.folder import MANIFEST, begin, claim, end, read_manifest
 from daydream_motives.training.recipe import Sampling
 
 SCHEMA_VERSION, STAGE = 1, "export"
-MERGED, CARD = "merged.gguf", "README.md"
+MERGED, CARD, REFUSED = "merged.gguf", "README.md", "refused.md"
 DEFAULT_FORMATS = ("Q8_0", "Q4_0/Q8_0")
 
 
@@ -66,25 +67,24 @@ def run_export(
     learnt = read_manifest(tuned)
     entry = Catalogue.load().models.get(base.name)
     formats = tuple(wish.formats or (entry.formats if entry else ()) or DEFAULT_FORMATS)
-    temperature = wish.temperature
-    if temperature is None:
-        told = learnt.get("recipe", {}).get("sampling", {})
-        temperature = Sampling.model_validate(told).temperature
+    temperature = _temperature(tuned, learnt) if wish.temperature is None else wish.temperature
     plan = {
         "tuned": sha256_of(tuned / MANIFEST), "base": base.sha256, "formats": list(formats),
         "kind": wish.kind, "bounds": asdict(wish.bounds), "temperature": temperature,
     }  # fmt: skip
-    if (target / MANIFEST).exists():
-        done = read_manifest(target)
-        if done.get("stage") != STAGE:
-            raise RunError(
-                f"{target} holds what another stage wrote", remedy="choose another folder with -o"
-            )
-        if done.get("plan") == plan and not fresh and _whole(target, done):
-            say(f"{target} is done already")
-            return done
-    _check_files(tuned, learnt)
     try:
+        names = {MERGED, GGUF_NAME, CARD, REFUSED, *map(file_of, formats)}
+        # `promote` writes into the card, so that no manifest names it.
+        known = {CARD} if (target / MANIFEST).exists() else set()
+        names |= claim(target, STAGE, names - known)
+        if (target / MANIFEST).exists():
+            done = read_manifest(target)
+            if done.get("plan") == plan and not fresh and _whole(target, done):
+                say(f"{target} is done already")
+                return done
+        _check_files(tuned, learnt)
+        begin(target, STAGE, names)
+        _clear(target, names)
         return _export(tuned, learnt, base, target, plan, wish.bounds, say)
     except OSError as exc:
         raise RunError(
@@ -99,10 +99,8 @@ def _export(
 ) -> dict[str, Any]:  # fmt: skip
     from daydream_motives.training.tuning.model import load_tuned
 
-    target.mkdir(parents=True, exist_ok=True)
     bytes_each = 4 if plan["kind"] == "F32" else 2
     check_space(target, 2 * bytes_each * int(base.manifest["parameters"]))
-    _clear(target)
     say("merging into a freshly loaded base")
     with patient_with_libraries():
         model = load_tuned(base, tuned, "float32").eval()
@@ -119,11 +117,11 @@ def _export(
     data = [row.as_data() for row in rows]
     table = as_markdown(data, asdict(bounds))
     if best is None:
-        write_atomic(target / "refused.md", f"# Refused\n\n{table}")
+        write_atomic(target / REFUSED, f"# Refused\n\n{table}")
         worst = "; ".join(f"{row.measured.format}: {row.verdict}" for row in rows)
         raise OutOfBounds(
             f"no file of {', '.join(plan['formats'])} is within the limits: {worst}",
-            remedy=f"see {target / 'refused.md'}; try --format Q8_0 or BF16, or loosen a limit if "
+            remedy=f"see {target / REFUSED}; try --format Q8_0 or BF16, or loosen a limit if "
             "you accept what it guards against",
         )
     files += [best.name]
@@ -141,8 +139,18 @@ def _export(
         name: {"sha256": sha256_of(target / name), "bytes": (target / name).stat().st_size}
         for name in files
     }
-    write_atomic(target / MANIFEST, pretty(manifest))
+    end(target, manifest)
     return manifest
+
+
+def _temperature(tuned: Path, learnt: dict[str, Any]) -> float:
+    """That of the recipe it was tuned by; recipes had none once."""
+    try:
+        return Sampling.model_validate(learnt.get("recipe", {}).get("sampling", {})).temperature
+    except (ValueError, AttributeError) as exc:
+        raise RunError(
+            f"{tuned / MANIFEST} tells no temperature: {exc}", remedy="give one: --temperature 1"
+        ) from exc
 
 
 def _adapter(tuned: Path, base: Base, target: Path, say: Callable[[str], None]) -> list[str]:
@@ -172,11 +180,11 @@ def _whole(target: Path, done: dict[str, Any]) -> bool:
     )
 
 
-def _clear(target: Path) -> None:
-    """Drop what an earlier export left; the manifest first, so that half of it counts as none."""
-    (target / MANIFEST).unlink(missing_ok=True)
-    for path in (*target.glob("*.gguf"), *target.glob("*.part"), target / "refused.md"):
-        path.unlink(missing_ok=True)
+def _clear(target: Path, names: Iterable[str]) -> None:
+    """Drop what an earlier export left, half-written files too."""
+    for name in names:
+        for path in (target / name, (target / name).with_suffix(".part")):
+            path.unlink(missing_ok=True)
     for scratch in (*target.glob(".check-*"), *target.glob(".measure-*")):  # of one that was killed
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -193,10 +193,6 @@ class Partial:
         self.found |= {answer.id: answer for answer in answers}
         self._put([answer.row for answer in answers], "a")
 
-    def done(self) -> None:
-        """All is written elsewhere."""
-        self.path.unlink(missing_ok=True)
-
     def _put(self, rows: Sequence[Mapping[str, Any]], mode: str) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,13 +12,13 @@ from daydream_motives.training.judging.page import page
 from daydream_motives.training.judging.telling import markdown
 
 STAGE = "compare"
+PAGES = ("page.html", "page.md", "figures.json")
 
 
 def write_comparison(compared: Mapping[str, Any], every: Sequence[Answers], target: Path) -> None:
     """Write what `compare` found of these answers; raises RunError for a bad disk."""
-    files = {
-        "page.html": page(compared), "page.md": markdown(compared), "figures.json": pretty(compared)
-    }  # fmt: skip
+    told = page(compared), markdown(compared), pretty(compared)
+    files = dict(zip(PAGES, told, strict=True))
     for number, answers in enumerate(every, 1):
         rows = lines(answer.row for answer in answers.items)
         files[f"answers-{number}-{file_name(answers.name)}.jsonl"] = rows

@@ -118,7 +118,7 @@ def decided(found: Found) -> Decision | None:
     export, data = found.parts.get(EXPORT), compared(found)
     if export is None or COMPARE not in found.parts or data is None:
         return None
-    return decide(data, str(export.manifest.get("sha256")), data["models"][0]["model"]["sha256"])
+    return decide(data, export.manifest, data["models"][0]["model"]["sha256"])
 
 
 def _decision(found: Found) -> View:

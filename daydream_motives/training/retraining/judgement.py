@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daydream_motives.errors import ModelMissing, Refused
-from daydream_motives.modelstore.promotion import promoted
+from daydream_motives.modelstore.promotion import is_same, promoted
 from daydream_motives.modelstore.store import ModelStore
 from daydream_motives.training.dataset import similarity
 from daydream_motives.training.exporting.stage import CARD
@@ -70,7 +70,7 @@ def compared(
     target, manifest = work.folder / "compared", read_export(exported)
     candidate = manifest["sha256"]
     incumbent = incumbent_of(order)
-    found = _kept(target, questions, candidate)
+    found = _kept(target, questions, manifest)
     first = found["models"][0]["model"]["sha256"] if found else ""
     if found is None or incumbent.sha256 not in (first, candidate):
         if incumbent.sha256 == candidate:
@@ -83,12 +83,12 @@ def compared(
             (incumbent.name, incumbent.model, incumbent.sha256),
             (name_of(manifest), str(exported / manifest["file"]), candidate),
         ):
-            kept = target / f"asked-{sha[:12]}.jsonl"
+            kept = target / f".asked-{sha[:12]}.jsonl"
             every.append(_asked(model, name, questions, kept, say))
         embed = similarity.minilm() if order.meaning else None
         found = compare(questions, every, random.Random(_SEED), embed)
         write_comparison(found, every, target)
-    for kept in target.glob("asked-*.jsonl"):
+    for kept in target.glob(".asked-*.jsonl"):
         kept.unlink(missing_ok=True)
     before, after = (model["figures"] for model in found["models"])
     figures = [
@@ -100,14 +100,17 @@ def compared(
     return found
 
 
-def _kept(target: Path, questions: Questions, candidate: str) -> dict[str, Any] | None:
-    """What was compared before, if it was this candidate, on these questions."""
+def _kept(
+    target: Path, questions: Questions, candidate: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What was compared before, if it was this candidate, asked as it would be, on these
+    questions."""
     if not (target / MANIFEST).exists():
         return None
     found = read_comparison(target)
     _, other = (model["model"] for model in found["models"])
-    same = found["questions"]["sha256"] == questions.sha256 and other["sha256"] == candidate
-    return found if same else None
+    asked = all(other[key] == candidate[key] for key in ("sha256", "temperature"))
+    return found if asked and found["questions"]["sha256"] == questions.sha256 else None
 
 
 def _asked(model: str, name: str, questions: Questions, kept: Path, say: Tell) -> Answers:
@@ -151,14 +154,11 @@ def promoted_or_not(
     manifest = read_export(exported)
     called = name or name_of(manifest)
     before = found["models"][0]["model"]
-    decision = decide(found, manifest["sha256"], before["sha256"])
+    decision = decide(found, manifest, before["sha256"])
     text = decision.as_markdown(called, before["name"])
     card = written_into_card(exported / CARD, text)
     store = ModelStore()
-    serves = (
-        promoted(store.folder) == called
-        and store.installed(called).sha256 == manifest["sha256"]
-    )  # fmt: skip
+    serves = promoted(store.folder) == called and is_same(store.folder / called, manifest)
     default = promoted(store.folder) or store.catalogue.default
     asked = serves or (store.folder / default / "manifest.json").exists()
     placed = decision.promoted and ((serve and asked) or serves)
@@ -179,8 +179,12 @@ def promoted_or_not(
     elif serve:
         tell(
             f"it would be promoted: {decision.why}; but the default, {default}, is not here to be "
-            f"asked: after `daydream models pull {default}` the same command asks it"
+            f"asked: after `daydream models pull {default}` the same command, with -o "
+            f"{work.folder}, asks it"
         )
     else:
-        tell(f"it would be promoted: {decision.why}; --no-promote leaves {before['name']}")
+        tell(
+            f"it would be promoted: {decision.why}; --no-promote leaves {before['name']}; the same "
+            f"command without it, with -o {work.folder}, puts it in its place"
+        )
     return Outcome(decision, called, before["name"], placed)

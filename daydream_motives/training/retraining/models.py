@@ -118,10 +118,11 @@ def exported(work: Work, order: Order, base: Base, tuned: Path, tell: Tell, say:
     target = work.folder / "exported"
     if "formats" not in work.state:
         work.keep(formats=_formats(order, base))
+    warmth = order.recipe.sampling.temperature  # which may have been changed since it was tuned
     while True:
         format, *others = work.state["formats"]
         try:
-            manifest = run_export(tuned, base, target, Wish((format,)), say=say)
+            manifest = run_export(tuned, base, target, Wish((format,), temperature=warmth), say=say)
         except OutOfBounds as exc:
             if not others:
                 raise Refused(f"export: {exc.message}", remedy=exc.remedy) from exc

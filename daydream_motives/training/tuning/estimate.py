@@ -20,7 +20,7 @@ _HALF, _FULL = 2, 4
 # Of what a matrix product reaches alone; the rest goes into norms, attention and moving data, which
 # weigh more where a processor has units for products alone (measured there: 0.23).
 _EFFICIENCY = {"cuda": 0.5, "cpu": 0.25}
-_PROCESS = 3 * 2**28  # Python, torch and a compiler, or the context of a GPU, before any weights
+PROCESS = 3 * 2**28  # Python, torch and a compiler, or the context of a GPU, before any weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Memory:
     optimizer: int
     activations: int
     logits: int
-    process: int = _PROCESS
+    process: int = PROCESS
 
     @property
     def total(self) -> int:

@@ -121,7 +121,7 @@ class Trainer:
         tidying = Tidying()
         self.learner.model.train()
         if not done.history:
-            self._evaluate(log)  # what the base knows
+            self._judge(log)  # what the base knows
         while done.step < len(self.steps) and not done.over:
             now = self.steps[done.step]
             start = time.monotonic()
@@ -133,12 +133,12 @@ class Trainer:
             tidying.after_step()
             every = self.train.evaluate_every
             if now.last if not every else done.step % every == 0:
-                self._evaluate(log)
+                self._judge(log)
             if time.monotonic() - saved >= self.train.checkpoint_minutes * 60:
                 self._save()
                 saved = time.monotonic()
         if not done.over and done.history[-1]["step"] != done.step:
-            self._evaluate(log)
+            self._judge(log)
         done.over = True
         self._save()
         return done
@@ -171,11 +171,14 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
 
+    def _judge(self, log: Log) -> None:
+        give_memory_back()  # rows of other shapes find no room in the holes that learning leaves
+        self._evaluate(log)
+        give_memory_back()
+
     def _evaluate(self, log: Log) -> None:
         done = self.progress
-        give_memory_back()  # rows of other shapes find no room in the holes that learning leaves
         loss = evaluate(self.learner, self.validation, self.train)
-        give_memory_back()
         if not math.isfinite(loss):
             raise RunError(
                 f"the validation loss is {loss} at step {done.step}",

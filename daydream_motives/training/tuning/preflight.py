@@ -24,6 +24,7 @@ from daydream_motives.training.tuning.checks import (
 )
 from daydream_motives.training.tuning.corpus import Corpus
 from daydream_motives.training.tuning.estimate import (
+    PROCESS,
     Memory,
     Shape,
     checkpoint_size,
@@ -101,12 +102,14 @@ def look(recipe: Recipe, base: Base, corpus: Corpus, target: Path, samples: int 
 
 
 def available(recipe: Recipe, device: str) -> int:
-    """Bytes that training may take: what is free now, or less where the recipe says so."""
+    """Bytes that training may take: what is free now and what this process has taken already, or
+    less where the recipe says so."""
     if device == "cpu":
-        return int(psutil.virtual_memory().available)
+        here = min(int(psutil.Process().memory_info().rss), PROCESS)
+        return int(psutil.virtual_memory().available) + here
     import torch
 
-    free = int(torch.cuda.mem_get_info()[0])
+    free = int(torch.cuda.mem_get_info()[0]) + PROCESS  # asking makes the context
     return min(free, int(recipe.train.gpu_memory * _GIB)) if recipe.train.gpu_memory else free
 
 
