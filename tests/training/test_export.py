@@ -171,18 +171,19 @@ def test_a_file_beyond_the_limits_is_refused(pair: tuple[Path, Path], tmp_path: 
 def test_a_file_of_the_user_is_not_written_over(
     pair: tuple[Path, Path], tmp_path: Path, name: str
 ) -> None:
-    mine = {name, "mine.gguf"}
+    out, mine = tmp_path / "out", {name, "mine.gguf"}
+    out.mkdir()
     for file in mine:
-        (tmp_path / file).write_text("mine")
-    args = (pair[1], "--base", pair[0], "-o", tmp_path, "--format", "Q8_0")
+        (out / file).write_text("mine")
+    args = (pair[1], "--base", pair[0], "-o", out, "--format", "Q8_0")
     done = run(*args)
     assert done.exit_code == 6
     assert f"{name} is in the way" in done.output
-    assert {path.name for path in tmp_path.iterdir()} == mine
-    (tmp_path / name).unlink()
+    assert {path.name for path in out.iterdir()} == mine
+    (out / name).unlink()
     for _ in range(2):  # what came of it is the stage's own
         assert run(*args, "--fresh").exit_code == 0
-    assert (tmp_path / "mine.gguf").read_text() == "mine"
+    assert (out / "mine.gguf").read_text() == "mine"
 
 
 def test_a_wrong_conversion_is_refused_whatever_comes_of_it(

@@ -188,12 +188,12 @@ def _folder(target: Path) -> None:
     """A folder that is new, or holds unfinished training."""
     try:
         target.mkdir(parents=True, exist_ok=True)
-        others = [p.name for p in target.iterdir() if not p.name.startswith(".")]
+        others = {p.name for p in target.iterdir() if not p.name.startswith(".")}
     except OSError as exc:
         raise RunError(
             f"cannot write {target}: {exc.strerror or exc}", remedy="choose another folder with -o"
         ) from exc
-    if others and not {checkpoint.FILE, LOG} & set(others):
+    if checkpoint.FILE not in others and others - {*_OURS, "curves"}:
         raise RunError(f"{target} is not empty", remedy="choose another folder with -o")
 
 
