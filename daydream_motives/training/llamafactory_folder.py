@@ -47,7 +47,7 @@ class Part:
 def run_llamafactory(recipe: Recipe, base: Base, corpus: Corpus, target: Path) -> dict[str, Any]:
     """Write the folder; returns the manifest.
 
-    Raises RunError where no record is left or the folder holds something else.
+    Raises RunError where no record is left, and as `write_whole` does.
     """
     rendering, theirs = Rendering(base.words()), base.file_words()
     longest = recipe.train.max_tokens
