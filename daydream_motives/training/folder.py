@@ -16,7 +16,7 @@ from daydream_motives.characters.files import parse_json, write_atomic
 from daydream_motives.errors import RunError
 
 MANIFEST = "manifest.json"
-DATASET = "dataset"  # what a manifest without a stage is of
+_BUILD = "data build"  # which writes no stage
 _BEGUN = ".unfinished"  # stands while a stage writes, and says which and what
 
 
@@ -55,7 +55,7 @@ def write_whole(
     for a bad disk.
     """
     try:
-        stage = manifest.get("stage", DATASET)
+        stage = manifest.get("stage", _BUILD)
         old = claim(target, stage, () if ours else files)
         begin(target, stage, old | files.keys())
         for name in (*files, MANIFEST):
@@ -85,7 +85,7 @@ def claim(target: Path, stage: str, names: Iterable[str]) -> set[str]:
             if not (target / file).exists():
                 continue
             told = read_manifest(target, file)
-            if (other := told.get("stage", DATASET)) != stage:
+            if (other := told.get("stage", _BUILD)) != stage:
                 raise RunError(
                     f"{target} holds what another stage wrote ({other})",
                     remedy="choose another folder with -o",
@@ -146,7 +146,7 @@ def read_whole(folder: Path, stage: str, newest: int) -> tuple[dict[str, Any], d
     schema is newer than `newest`.
     """
     manifest = read_manifest(folder)
-    if manifest.get("stage", DATASET) != stage:
+    if manifest.get("stage", "dataset") != stage:
         found = f"what `{manifest['stage']}` wrote" if "stage" in manifest else "a dataset"
         raise RunError(f"{folder} holds {found}, not a {stage}", remedy=f"give a {stage}'s folder")
     version = manifest.get("schema_version")

@@ -43,9 +43,19 @@ def test_in_a_folder_of_its_own_a_stage_writes_over_what_it_left(tmp_path: Path)
 
 def test_what_another_stage_wrote_stays(tmp_path: Path) -> None:
     write_whole(tmp_path, FILES, manifest(FILES))
-    with pytest.raises(RunError, match="another stage wrote"):
-        write_whole(tmp_path, FILES, manifest(FILES, "curate"))
+    unnamed = {key: value for key, value in manifest(FILES).items() if key != "stage"}
+    for other in (manifest(FILES, "curate"), unnamed):
+        with pytest.raises(RunError, match="another stage wrote"):
+            write_whole(tmp_path, FILES, other)
     assert read_whole(tmp_path, "harvest", 1)[1] == FILES
+
+
+def test_a_dataset_is_not_curated_over_what_it_was_built_from(tmp_path: Path) -> None:
+    unnamed = {"schema_version": 1, "files": described(FILES)}
+    write_whole(tmp_path, FILES, unnamed)
+    with pytest.raises(RunError, match=r"another stage wrote \(data build\)"):
+        write_whole(tmp_path, FILES, manifest(FILES, "dataset"))
+    assert read_whole(tmp_path, "dataset", 1)[1] == FILES
 
 
 @pytest.mark.parametrize("last", [0, 1, 2])

@@ -223,6 +223,7 @@ def write(found: Curated, target: Path) -> dict[str, Any]:
     from daydream_motives.training.curate.telling import report_of, told
 
     files = products(found)
+    index = _index(files)
     counts = {part: files[f"{part}.jsonl"].count("\n") for part in SPLITS}
     journals = {j["sha256"]: j for one in found.harvests for j in one.manifest.get("journals", [])}
     manifest: dict[str, Any] = {
@@ -232,14 +233,12 @@ def write(found: Curated, target: Path) -> dict[str, Any]:
         "hash": hash_of(described(files)),
         "earlier": found.earlier.hash if found.earlier else None,
         "counts": {
-            "scenes": found.shipped.manifest["counts"]["scenes"],
+            "scenes": len({row.get("scene") for row in index if row.get("origin") != ORIGIN}),
             "pairs": sum(counts.values()),
             **counts,
             "contrast_sets": files["contrast.jsonl"].count("\n"),
             "preferences": sum(files[f"preferences-{part}.jsonl"].count("\n") for part in SPLITS),
-            "from_journals": Counter(
-                row["split"] for row in _index(files) if row.get("origin") == ORIGIN
-            ),
+            "from_journals": Counter(row["split"] for row in index if row.get("origin") == ORIGIN),
         },
         "settings": {
             "replay": found.settings.replay, "quota": found.settings.quota,
