@@ -59,12 +59,12 @@ def dataset(folder: Path, *, train: int = 8, test: int = 1, pairs: int = 4) -> P
     made = {"train": rows("train", train), "validation": rows("val", 1), "test": rows("t", test)}
     files |= {f"{part}.jsonl": lines(some) for part, some in made.items()}
     files["index.jsonl"] = lines(
-        {"id": r["id"], "split": p} for p, some in made.items() for r in some
+        {"id": r["id"], "scene": p, "split": p} for p, some in made.items() for r in some
     )
     files["preferences-train.jsonl"] = lines(
         {"id": f"p{n}", "of": made["train"][0]["id"]} for n in range(pairs)
     )
-    manifest = {"schema_version": 1, "counts": {"scenes": 3}, "files": described(files)}
+    manifest = {"schema_version": 1, "files": described(files)}
     write_whole(folder / "shipped", files, manifest)
     return folder / "shipped"
 
@@ -98,7 +98,7 @@ def test_what_teaches_joins_the_training_data(tmp_path: Path) -> None:
     assert {"origin": "journal", "split": "train", "world": "regatta"}.items() <= last.items()
     assert last["lineage"]["decision"] in ("d0-0", "d0-1")
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["counts"]["train"] == 10
+    assert (manifest["counts"]["scenes"], manifest["counts"]["train"]) == (3, 10)
     assert manifest["counts"]["from_journals"] == {"train": 2}
     assert manifest["sources"]["journals"] == [last["lineage"]["journal"]]
 

@@ -224,6 +224,8 @@ def write(found: Curated, target: Path) -> dict[str, Any]:
 
     files = products(found)
     index = _index(files)
+    shipped = [row for row in index if row.get("origin") != ORIGIN]
+    scenes = {row["scene"] for row in shipped if "scene" in row}
     counts = {part: files[f"{part}.jsonl"].count("\n") for part in SPLITS}
     journals = {j["sha256"]: j for one in found.harvests for j in one.manifest.get("journals", [])}
     manifest: dict[str, Any] = {
@@ -233,7 +235,7 @@ def write(found: Curated, target: Path) -> dict[str, Any]:
         "hash": hash_of(described(files)),
         "earlier": found.earlier.hash if found.earlier else None,
         "counts": {
-            "scenes": len({row.get("scene") for row in index if row.get("origin") != ORIGIN}),
+            "scenes": len(scenes),
             "pairs": sum(counts.values()),
             **counts,
             "contrast_sets": files["contrast.jsonl"].count("\n"),
