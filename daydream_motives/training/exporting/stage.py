@@ -83,6 +83,9 @@ def run_export(
                 say(f"{target} is done already")
                 return done
         _check_files(tuned, learnt)
+        target.mkdir(parents=True, exist_ok=True)
+        bytes_each = 4 if wish.kind == "F32" else 2
+        check_space(target, 2 * bytes_each * int(base.manifest["parameters"]))
         begin(target, STAGE, names)
         _clear(target, names)
         return _export(tuned, learnt, base, target, plan, wish.bounds, say)
@@ -99,8 +102,6 @@ def _export(
 ) -> dict[str, Any]:  # fmt: skip
     from daydream_motives.training.tuning.model import load_tuned
 
-    bytes_each = 4 if plan["kind"] == "F32" else 2
-    check_space(target, 2 * bytes_each * int(base.manifest["parameters"]))
     say("merging into a freshly loaded base")
     with patient_with_libraries():
         model = load_tuned(base, tuned, "float32").eval()
