@@ -58,9 +58,6 @@ def write_whole(
         stage = manifest.get("stage", _BUILD)
         old = claim(target, stage, () if ours else files)
         begin(target, stage, old | files.keys())
-        for name in (*files, MANIFEST):
-            for left in target.glob(f".{escape(name)}.*.part"):  # of a process that was killed
-                left.unlink(missing_ok=True)
         for name, text in files.items():
             write_atomic(target / name, text)
         for name in old - files.keys():
@@ -108,9 +105,12 @@ def claim(target: Path, stage: str, names: Iterable[str]) -> set[str]:
 def begin(target: Path, stage: str, names: Iterable[str]) -> None:
     """From here to `end` the folder is not whole, and what it may hold is written in it."""
     target.mkdir(parents=True, exist_ok=True)
-    told = {"stage": stage, "files": {name: {"sha256": ""} for name in sorted(names)}}
-    write_atomic(target / _BEGUN, pretty(told))
+    files = {name: {"sha256": ""} for name in sorted(names)}
+    write_atomic(target / _BEGUN, pretty({"stage": stage, "files": files}))
     (target / MANIFEST).unlink(missing_ok=True)
+    for name in (*files, MANIFEST, _BEGUN):
+        for left in target.glob(f".{escape(name)}.*.part"):  # of a process that was killed
+            left.unlink(missing_ok=True)
 
 
 def end(target: Path, manifest: Mapping[str, Any]) -> None:

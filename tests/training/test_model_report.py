@@ -90,7 +90,8 @@ def write_comparison(target: Path, candidate: str, *, shown: int = 20) -> None:
             )
             for i in range(36)
         )
-        return Answers(name, items, {"name": name, "sha256": sha, "seed": 0, "free": False})
+        about = {"name": name, "sha256": sha, "seed": 0, "temperature": 0.3, "free": False}
+        return Answers(name, items, about)
 
     every = said("old", OLD, 3.0, 1), said(f"{HOSTILE} new", candidate, 1.0, 0)
     data = compare(questions, every, random.Random(0), by_words, shown=shown)

@@ -150,7 +150,7 @@ def test_the_better_one_is_rolled_back_and_others_are_judged_anew(home: Home) ->
     (models / DEFAULT).rename(models / "away")
     done = retrain(*args, "-o", root / BETTER, "--name", "better")
     (models / "away").rename(models / DEFAULT)
-    assert f"after `daydream models pull {DEFAULT}` the same command asks it" in done.output
+    assert f"after `daydream models pull {DEFAULT}` the same command, with -o " in done.output
     assert (done.exit_code, promoted(models)) == (0, None)
     assert retrain(*args, "-o", root / BETTER, "--name", "better").exit_code == 0
     assert promoted(models) == "better"
