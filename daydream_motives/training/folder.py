@@ -133,8 +133,8 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise RunError(
             f"{file} is damaged, or no stage wrote it: {exc}",
-            remedy="choose another folder, or remove it with what its stage wrote beside it, and "
-            "run that stage again",
+            remedy=f"choose another folder, or remove {file} and what its stage wrote beside it, "
+            "and run that stage again",
         ) from exc
     return dict(manifest)
 
